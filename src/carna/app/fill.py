@@ -1,0 +1,162 @@
+"""Which part or finding fills a need, and why another does not.
+
+Findings: a human correction before a signed prior before our newest run. Parts: the one that
+fits; of a plane that was repeated, the newest. Two that fit equally well are refused with the
+question that would decide: nothing is chosen because it came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from carna.app.declare import Application, Slot
+from carna.case import Case
+from carna.errors import NeedError
+from carna.findings import Findings, Item
+from carna.study import Cine, Fingerprint, Image, Part, Planes, Study, fingerprint
+
+NO_CHOICE: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """What an application is called with: arguments by name, and the UID each came from."""
+
+    arguments: Mapping[str, Any]
+    uids: Mapping[str, tuple[str, ...]]
+
+
+def ready(app: Application, case: Case, study: str) -> str:
+    """Return why an application can't run on a study, "" if it can."""
+    try:
+        fill(app, case, study)
+    except NeedError as error:
+        return str(error)
+    return ""
+
+
+def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = NO_CHOICE) -> Filled:
+    """Return the arguments for an application from a case.
+
+    Parameters
+    ----------
+    choose : mapping
+        Slot name to part UID, where a person has decided.
+
+    Raises
+    ------
+    NeedError
+        If a need is not met, or is met twice equally well.
+    """
+    examined = case.study(study)
+    prints = {p.origin.uid: fingerprint(p, examined) for p in examined.parts}
+    arguments: dict[str, Any] = {}
+    uids: dict[str, tuple[str, ...]] = {}
+    for slot in app.slots:
+        if slot.need.finding is not None:
+            said = _findings(slot, case, study)
+            arguments[slot.name] = _one_or_many(slot, [item for _, item in said])
+            uids[slot.name] = tuple(f.uid for f, _ in said)
+        else:
+            parts = _parts(slot, examined, prints, choose.get(slot.name))
+            arguments[slot.name] = _one_or_many(slot, list(parts))
+            uids[slot.name] = tuple(p.origin.uid for p in parts)
+    return Filled(arguments, uids)
+
+
+def _one_or_many(slot: Slot, found: list[Any]) -> Any:
+    if slot.many:
+        return tuple(found)
+    return found[0] if found else None
+
+
+def _parts(slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None) -> list[Part]:
+    of_kind = [p for p in study.parts if isinstance(p, slot.classes)]
+    if chosen is not None:
+        of_kind = [p for p in of_kind if p.origin.uid == chosen]
+    reasons = {p.origin.uid: slot.need.refuses(prints[p.origin.uid]) for p in of_kind}
+    fitting = [p for p in of_kind if not reasons[p.origin.uid]]
+    if slot.many:
+        if not fitting and not slot.optional:
+            raise _missing(slot, of_kind, reasons)
+        return fitting
+    fitting = _newest_of_repeats(fitting)
+    if len(fitting) > 1:
+        names = "; ".join(f"{_name(p)} = {p.origin.uid}" for p in fitting)
+        raise NeedError(
+            f"{len(fitting)} parts fit {slot.name} ({slot.need.doc}): {names}",
+            needed="one",
+            fix=f"choose one: {slot.name}=UID",
+        )
+    if not fitting and not slot.optional:
+        raise _missing(slot, of_kind, reasons)
+    return fitting
+
+
+def _missing(slot: Slot, of_kind: list[Part], reasons: Mapping[str, str]) -> NeedError:
+    kinds = " or ".join(c.__name__ for c in slot.classes)
+    near = "; ".join(f"{_name(p)}: {reasons[p.origin.uid]}" for p in of_kind[:4])
+    return NeedError(near or f"no {kinds} in this study", needed=f"{slot.need.doc} ({slot.name})")
+
+
+def _name(part: Part) -> str:
+    number = "" if part.origin.number is None else f"series {part.origin.number} "
+    return f"{number}{part.origin.label or type(part).__name__}".strip()
+
+
+def _newest_of_repeats(parts: list[Part]) -> list[Part]:
+    """Drop each part that a later one of the same planes repeats."""
+    kept: list[Part] = []
+    for part in sorted(parts, key=lambda p: (p.origin.time, p.origin.number or 0)):
+        kept = [k for k in kept if not _repeats(part, k)] + [part]
+    return kept
+
+
+def _repeats(a: Part, b: Part) -> bool:
+    """Whether two parts are the same planes recorded twice."""
+    match a, b:
+        case (Cine() | Planes(), Cine() | Planes()) if type(a) is type(b):
+            return len(a.planes) == len(b.planes) and all(
+                x.same(y) for x, y in zip(a.planes, b.planes, strict=True)
+            )
+        case Image(), Image():
+            return a.grid.same(b.grid) and a.unit == b.unit
+    return False
+
+
+def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]:
+    said = [
+        (found, item)
+        for found in case.said_of(study)
+        for item in found.items
+        if item.code == slot.need.finding and isinstance(item, slot.classes)
+    ]
+    if not said and slot.optional:
+        return []
+    if not said:
+        raise NeedError(f"no finding of {slot.need.finding}", needed=f"{slot.need.doc} ({slot.name})")
+    if slot.many:
+        return said
+    best = max(_rank(f) for f, _ in said)
+    first = [(f, item) for f, item in said if _rank(f) == best]
+    if best == 0:
+        first = [x for x in first if x[0] is first[-1][0]]  # our newest run
+    superseded = {f.parent for f, _ in first}
+    first = [x for x in first if x[0].uid not in superseded]
+    if len(first) > 1:
+        raise NeedError(
+            f"{len(first)} findings of {slot.need.finding} are of equal rank: "
+            + "; ".join(f"{item.id} of {f.manifest.application}" for f, item in first),
+            needed="one",
+            fix="accept one of them and reject the others",
+        )
+    return first
+
+
+def _rank(found: Findings) -> int:
+    """Return 2 for a human correction, 1 for a signed prior, 0 for a run of ours."""
+    if found.review is not None and found.parent:
+        return 2
+    return 1 if found.status == "final" else 0

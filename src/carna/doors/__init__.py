@@ -1,0 +1,3 @@
+"""Doors: bytes become a case here, and artefacts become bytes. Nothing else reads or writes files."""
+
+from carna.doors.arrive import read as read

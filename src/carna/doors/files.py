@@ -1,0 +1,237 @@
+"""Files: walk folders, look into archives, and hand out blobs that open when asked.
+
+A `Blob` is a file or a member of an archive; the doors never know which. Folders are walked
+once each, whatever their links say; an archive is opened two levels deep and never unpacked
+to disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from carna.case import Problem
+
+HEAD = 4096
+# More than any single cardiac object we know of; a member that claims more is a bomb or a mistake.
+MAX_MEMBER_BYTES = 4 << 30
+MAX_DEPTH = 2
+_SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".gitkeep"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blob:
+    """Named bytes that are read when asked for.
+
+    Parameters
+    ----------
+    name : str
+        Path as the person would write it; members of an archive follow ``archive.zip/``.
+    size : int
+        Bytes.
+    load : callable() -> bytes
+        All of them.
+    head : bytes
+        The first 4096.
+    path : Path or None
+        Where it lies as a plain file; None inside an archive.
+    neighbours : mapping
+        The blobs of the same folder by file name; formats of several files find each other here.
+    """
+
+    name: str
+    size: int
+    load: Callable[[], bytes]
+    head: bytes
+    path: Path | None = None
+    neighbours: dict[str, Blob] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """The last part of the name."""
+        return PurePosixPath(self.name).name
+
+    @property
+    def suffix(self) -> str:
+        """The extension in lower case, with its dot; "" if there is none."""
+        return PurePosixPath(self.name).suffix.lower()
+
+    @property
+    def stem(self) -> str:
+        """The file name without its extension."""
+        return PurePosixPath(self.name).stem
+
+    def open(self) -> BinaryIO:
+        """Open the bytes for reading; a plain file is not read into memory."""
+        return self.path.open("rb") if self.path is not None else io.BytesIO(self.load())
+
+
+def walk(paths: Iterable[Path]) -> tuple[list[Blob], list[Problem]]:
+    """Return every file under the paths, and a problem for each one that can't be opened."""
+    blobs: list[Blob] = []
+    problems: list[Problem] = []
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        if path.is_dir():
+            for folder in _folders(path, seen, problems):
+                _gather(sorted(folder.iterdir()), blobs, problems)
+        elif path.exists():
+            # The neighbours matter (a .hea needs its .dat) but only the named file is read.
+            around = (
+                [p for p in sorted(path.parent.iterdir()) if p.is_file()] if path.parent.is_dir() else [path]
+            )
+            near: list[Blob] = []
+            _gather([path], near, problems)
+            if len(near) == 1 and near[0].path is not None:
+                for other in around:
+                    if other != path:
+                        _gather([other], [], [], near[0].neighbours)
+            blobs += near
+        else:
+            problems.append(Problem(str(path), "no such file or folder", "an existing path"))
+    return blobs, problems
+
+
+def _folders(root: Path, seen: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
+    """Yield each folder once: a link back to a folder above ends there."""
+    try:
+        info = root.stat()
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        problems.append(
+            Problem(str(root), f"the folder can't be opened: {error.strerror}", "a readable folder")
+        )
+        return
+    if (info.st_dev, info.st_ino) in seen:
+        return
+    seen.add((info.st_dev, info.st_ino))
+    yield root
+    for entry in entries:
+        if entry.is_dir():
+            yield from _folders(entry, seen, problems)
+
+
+def _gather(
+    paths: Iterable[Path],
+    blobs: list[Blob],
+    problems: list[Problem],
+    neighbours: dict[str, Blob] | None = None,
+) -> None:
+    """Append the blobs of one folder's files."""
+    around: dict[str, Blob] = {} if neighbours is None else neighbours
+    for path in paths:
+        name = path.as_posix()
+        try:
+            info = path.stat()
+            if stat.S_ISDIR(info.st_mode) or path.name in _SYSTEM_FILES:
+                continue
+            if not stat.S_ISREG(info.st_mode):
+                problems.append(Problem(name, "neither a file nor a folder", "a plain file"))
+                continue
+            if info.st_size == 0:
+                problems.append(Problem(name, "the file is empty", "bytes", "send it again"))
+                continue
+            with path.open("rb") as file:
+                head = file.read(HEAD)
+        except OSError as error:
+            problems.append(Problem(name, f"it can't be opened: {error.strerror}", "a readable file"))
+            continue
+        blob = Blob(name, info.st_size, path.read_bytes, head, path, around)
+        around[path.name] = blob
+        blobs += _unpacked(blob, problems, 0)
+
+
+def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
+    """Return the members of an archive, or the blob itself."""
+    opener = _opener(blob)
+    if opener is None:
+        return [blob]
+    if depth == MAX_DEPTH:
+        problems.append(
+            Problem(blob.name, "an archive inside an archive inside an archive", "at most two levels")
+        )
+        return []
+    found: list[Blob] = []
+    around: dict[str, dict[str, Blob]] = {}
+    try:
+        for name, size, load, head in opener(blob):
+            full = f"{blob.name}/{name}"
+            if not 0 < size <= MAX_MEMBER_BYTES:
+                problems.append(Problem(full, f"a member of {size} bytes", f"1 to {MAX_MEMBER_BYTES}"))
+                continue
+            folder = around.setdefault(str(PurePosixPath(name).parent), {})
+            member = Blob(full, size, load, head, None, folder)
+            member.neighbours[member.file] = member
+            found += _unpacked(member, problems, depth + 1)
+    except _DAMAGED as error:
+        problems.append(Problem(blob.name, f"a damaged archive: {error}", "an intact one", "send it again"))
+    return found
+
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+)
+_Members = Iterator[tuple[str, int, Callable[[], bytes], bytes]]
+
+
+def _opener(blob: Blob) -> Callable[[Blob], _Members] | None:
+    if blob.head[:4] == b"PK\x03\x04" and blob.suffix not in (".npz",):
+        return _zip
+    packed_tar = blob.head[:2] == b"\x1f\x8b" or blob.head[:6] == b"\xfd7zXZ\x00" or blob.head[:3] == b"BZh"
+    is_tar_name = blob.suffix in (".tgz", ".txz") or ".tar" in blob.file.lower()
+    if blob.head[257:262] == b"ustar" or (packed_tar and is_tar_name):
+        return _tar
+    if blob.head[:2] == b"\x1f\x8b":
+        return _gzip
+    return _xz if blob.head[:6] == b"\xfd7zXZ\x00" else None
+
+
+def _zip(blob: Blob) -> _Members:
+    archive = zipfile.ZipFile(blob.open())
+    for info in archive.infolist():
+        if not info.is_dir() and info.file_size:
+
+            def load(info: zipfile.ZipInfo = info) -> bytes:
+                return archive.read(info)
+
+            with archive.open(info) as member:
+                head = member.read(HEAD)
+            yield info.filename, info.file_size, load, head
+
+
+def _tar(blob: Blob) -> _Members:
+    with tarfile.open(fileobj=blob.open()) as archive:
+        for info in archive:
+            member = archive.extractfile(info) if info.isfile() and info.size else None
+            if member is not None:
+                # A packed tar can't be read out of order, so its members are kept as they pass.
+                data = member.read()
+                yield info.name, info.size, lambda data=data: data, data[:HEAD]  # type: ignore[misc]
+
+
+def _gzip(blob: Blob) -> _Members:
+    with gzip.open(blob.open()) as file:
+        data = file.read(MAX_MEMBER_BYTES + 1)
+    yield blob.stem if blob.suffix == ".gz" else blob.file, len(data), lambda: data, data[:HEAD]
+
+
+def _xz(blob: Blob) -> _Members:
+    with lzma.open(blob.open()) as file:
+        data = file.read(MAX_MEMBER_BYTES + 1)
+    yield blob.stem if blob.suffix == ".xz" else blob.file, len(data), lambda: data, data[:HEAD]
