@@ -45,6 +45,10 @@ class Case:
         """Return the findings on one study."""
         return tuple(f for f in self.findings if f.study == study)
 
+    def only(self, study: str) -> Case:
+        """Return the case with one study and what was said of it."""
+        return replace(self, studies=(self.study(study),), findings=self.said_of(study))
+
     def plus(self, *findings: Findings) -> Case:
         """Return the case with more findings on it."""
         return replace(self, findings=(*self.findings, *findings))

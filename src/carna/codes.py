@@ -336,6 +336,7 @@ END_SYSTOLE = _sct("416430001", "End Systole", 12233, "", "DCM:109070")
 TIME_TO_END_SYSTOLE = _own("TIME-TO-ES", "Time from R wave to end systole", "ms")
 # A frame-to-frame change of the image, in its own intensities: nothing a standard measures.
 MOTION_ENERGY = _own("MOTION-ENERGY", "Motion energy of image frames")
+BRIGHT_BLOOD = _own("BRIGHT-BLOOD", "Fraction of bright blood around the left ventricle", "1")
 
 IMAGE_VIEW = _dcm("111031", "Image View", 0)
 SHORT_AXIS = _sct("103340004", "Short axis", 27)

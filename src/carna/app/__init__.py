@@ -8,7 +8,7 @@ from carna.app.declare import application as application
 from carna.app.fill import Filled as Filled
 from carna.app.fill import fill as fill
 from carna.app.fill import ready as ready
-from carna.app.run import Job as Job
-from carna.app.run import applications as applications
-from carna.app.run import in_order as in_order
-from carna.app.run import run as run
+from carna.app.runner import Job as Job
+from carna.app.runner import applications as applications
+from carna.app.runner import in_order as in_order
+from carna.app.runner import run as run

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from carna.codes import Concept
 from carna.errors import ContractError, SettingError
 from carna.study import Fingerprint
-from carna.study.fingerprint import View
+from carna.study.views import View
 from carna.units import dimension
 
 Value = bool | int | float | str

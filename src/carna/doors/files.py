@@ -8,18 +8,23 @@ to disk.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import lzma
+import os
 import stat
 import tarfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from carna.case import Problem
+from carna.findings.model import NAMESPACE
 
 HEAD = 4096
 # More than any single cardiac object we know of; a member that claims more is a bomb or a mistake.
@@ -73,6 +78,12 @@ class Blob:
     def open(self) -> BinaryIO:
         """Open the bytes for reading; a plain file is not read into memory."""
         return self.path.open("rb") if self.path is not None else io.BytesIO(self.load())
+
+    def uid(self, *names: str) -> str:
+        """Return a DICOM UID of the content, wherever the file lies; ``names`` tell its pieces apart."""
+        with self.open() as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"2.25.{uuid.uuid5(NAMESPACE, '/'.join((digest, *names))).int}"
 
 
 def walk(paths: Iterable[Path]) -> tuple[list[Blob], list[Problem]]:
@@ -161,7 +172,8 @@ def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
         )
         return []
     found: list[Blob] = []
-    around: dict[str, dict[str, Blob]] = {}
+    # A packed single file stands beside its neighbours as if it weren't packed.
+    around: dict[str, dict[str, Blob]] = {".": blob.neighbours} if opener in (_gzip, _xz) else {}
     try:
         for name, size, load, head in opener(blob):
             full = f"{blob.name}/{name}"
@@ -203,20 +215,26 @@ def _opener(blob: Blob) -> Callable[[Blob], _Members] | None:
 
 
 def _zip(blob: Blob) -> _Members:
-    archive = zipfile.ZipFile(blob.open())
+    archive = _archive(blob)
     for info in archive.infolist():
         if not info.is_dir() and info.file_size:
-
-            def load(info: zipfile.ZipInfo = info) -> bytes:
-                return archive.read(info)
-
             with archive.open(info) as member:
                 head = member.read(HEAD)
-            yield info.filename, info.file_size, load, head
+            yield info.filename, info.file_size, lambda info=info: _archive(blob).read(info), head  # type: ignore[misc]
+
+
+def _archive(blob: Blob) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(blob.load())) if blob.path is None else _opened(blob.path, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, process: int) -> zipfile.ZipFile:
+    """Return an open archive; each process has its own, since forked ones would share the file's position."""
+    return zipfile.ZipFile(path)
 
 
 def _tar(blob: Blob) -> _Members:
-    with tarfile.open(fileobj=blob.open()) as archive:
+    with blob.open() as file, tarfile.open(fileobj=file) as archive:
         for info in archive:
             member = archive.extractfile(info) if info.isfile() and info.size else None
             if member is not None:
@@ -226,12 +244,12 @@ def _tar(blob: Blob) -> _Members:
 
 
 def _gzip(blob: Blob) -> _Members:
-    with gzip.open(blob.open()) as file:
+    with blob.open() as packed, gzip.open(packed) as file:
         data = file.read(MAX_MEMBER_BYTES + 1)
     yield blob.stem if blob.suffix == ".gz" else blob.file, len(data), lambda: data, data[:HEAD]
 
 
 def _xz(blob: Blob) -> _Members:
-    with lzma.open(blob.open()) as file:
+    with blob.open() as packed, lzma.open(packed) as file:
         data = file.read(MAX_MEMBER_BYTES + 1)
     yield blob.stem if blob.suffix == ".xz" else blob.file, len(data), lambda: data, data[:HEAD]

@@ -17,3 +17,4 @@ from carna.study.parts import Record as Record
 from carna.study.parts import Slide as Slide
 from carna.study.parts import Source as Source
 from carna.study.parts import Study as Study
+from carna.study.views import View as View

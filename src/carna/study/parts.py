@@ -269,12 +269,14 @@ class Geometry:
     """A surface, a volume mesh or a vessel tree, with values on its points.
 
     ``fields`` maps a name to ``(points,)`` or ``(points, components)`` values, in the
-    sender's own units: the formats carry none.
+    sender's own units: the formats carry none. ``cell_fields`` does the same for the
+    triangles, cells or edges of the shape.
     """
 
     origin: Origin
     shape: Surface | Mesh | VesselTree
     fields: Mapping[str, Floats] = field(default_factory=dict)
+    cell_fields: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

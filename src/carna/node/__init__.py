@@ -1,0 +1,1 @@
+"""A station: what receives, runs, keeps and sends back. The smallest one is a folder."""

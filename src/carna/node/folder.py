@@ -1,0 +1,268 @@
+"""The smallest station: files in, applications run, results written into a folder.
+
+::
+
+    OUT/<patient>/<study>/
+        report.html  report.zh.html  fhir.r5.json  findings.csv ...
+        <application>/findings.json  blobs/  report.sr.dcm  <region>.seg.dcm  manifest.json
+
+A study is made in a hidden folder beside its place and moved there when it is whole: a killed
+run leaves the earlier result or none, never half of one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carna.app import Application, Job, applications, in_order, ready, run
+from carna.case import Case, Problem
+from carna.errors import Cancelled, CarnaError, InputError, NeedError, RenderError
+from carna.findings import Findings, save
+from carna.findings.model import sha256
+from carna.findings.wire import write_whole
+from carna.progress import SILENT, Progress
+from carna.study import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made of every study.
+
+    Parameters
+    ----------
+    only : tuple of str
+        Application names; empty for every one that is ready.
+    settings : mapping
+        Application name to its settings.
+    choose : mapping
+        Application name to slot name to part UID.
+    formats : tuple of str
+        Names of `carna.render.FORMATS`; empty for all.
+    seed : int
+    """
+
+    only: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    choose: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse names that do not exist and settings out of range, before any work is done."""
+        from carna.render import FORMATS
+
+        known = applications()
+        for name in (*self.only, *self.settings, *self.choose):
+            if name not in known:
+                raise InputError(f"no application {name!r}", needed=", ".join(known), fix="see `carna apps`")
+        for name in self.formats:
+            if name not in FORMATS:
+                raise InputError(f"no format {name!r}", needed=", ".join(FORMATS))
+        for name, given in self.settings.items():
+            known[name].settings(given)
+
+    def applications(self) -> tuple[Application, ...]:
+        """Return the applications asked for, in the order in which they can run."""
+        return in_order(a for n, a in applications().items() if not self.only or n in self.only)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of one study: a row of ``carna read --json``."""
+
+    uid: str
+    patient: str
+    kind: tuple[str, ...]
+    parts: tuple[Mapping[str, Any], ...]
+    findings: tuple[Mapping[str, Any], ...]
+    not_run: Mapping[str, str]
+    files: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+    failed: bool = False
+
+
+def make(case: Case, study: str, out: Path, order: Order, progress: Progress = SILENT) -> Made:
+    """Run the applications on one study and write everything under ``out``.
+
+    A bug in one application or renderer is a problem of that one; the others still run, and
+    nothing of the failed one is written.
+    """
+    examined = case.study(study)
+    apps = order.applications()
+    problems: list[Problem] = []
+    not_run: dict[str, str] = {}
+    failed = False
+    found: list[Findings] = [f for f in case.said_of(study)]
+    for n, app in enumerate(apps):
+        step = progress.part(0.8 * n / len(apps), 0.8 * (n + 1) / len(apps))
+        why = "" if app.name in order.choose else ready(app, case, study)
+        if why and app.name not in order.only:
+            not_run[app.name] = why
+            continue
+        try:
+            result = run(
+                app,
+                case,
+                study,
+                settings=order.settings.get(app.name, {}),
+                choose=order.choose.get(app.name, {}),
+                job=Job(seed=order.seed, progress=step),
+            )
+        except (Cancelled, InputError, NeedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of one application must not stop the others
+            problems.append(_bug(f"application {app.name}", study, error))
+            failed = True
+            continue
+        case = case.plus(result)
+        found.append(result)
+    place = out / slug(case.patient.id or "no-id") / slug(study)
+    files, broken = _write(case, study, found, place, order.formats)
+    problems += broken
+    progress(1.0, "written")
+    prints = [fingerprint(p, examined) for p in examined.parts]
+    return Made(
+        uid=study,
+        patient=case.patient.id,
+        kind=tuple(sorted({p.kind for p in prints})),
+        parts=tuple(_plain(p) for p in prints),
+        findings=tuple(_summary(f) for f in found),
+        not_run=not_run,
+        files=tuple(str(f) for f in files),
+        problems=tuple(problems),
+        failed=failed or bool(broken),
+    )
+
+
+def make_all(
+    cases: Sequence[Case], out: Path, order: Order, *, workers: int = 1, progress: Progress = SILENT
+) -> Iterator[Made]:
+    """Yield what was made of each study, in the order they finish; studies are spread over worker processes.
+
+    The workers are forked, so that lazy pixels need not travel; where the system has no fork,
+    one process does all.
+    """
+    todo = [(n, s.uid) for n, case in enumerate(cases) for s in case.studies]
+    if workers <= 1 or len(todo) <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+        for done, (n, uid) in enumerate(todo):
+            part = progress.part(done / len(todo), (done + 1) / len(todo))
+            yield make(cases[n], uid, out, order, part)
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _inherit, (tuple(cases), out, order)) as pool:
+        futures: list[Future[Made]] = [pool.submit(_make_inherited, n, uid) for n, uid in todo]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                progress(done / len(todo), f"{done} of {len(todo)} studies")
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+_INHERITED: list[tuple[tuple[Case, ...], Path, Order]] = []
+
+
+def _inherit(cases: tuple[Case, ...], out: Path, order: Order) -> None:
+    """Keep what a forked worker was born with; filled in workers only."""
+    _INHERITED.append((cases, out, order))
+
+
+def _make_inherited(n: int, uid: str) -> Made:
+    cases, out, order = _INHERITED[-1]
+    return make(cases[n], uid, out, order)
+
+
+def _write(
+    case: Case, study: str, found: list[Findings], place: Path, formats: tuple[str, ...]
+) -> tuple[list[Path], list[Problem]]:
+    """Write a study's results as one whole folder; return its files and what a renderer could not do."""
+    from carna.render import FORMATS
+
+    problems: list[Problem] = []
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
+    try:
+        for findings in found:
+            save(findings, part / folder_of(findings))
+        for name, form in FORMATS.items():
+            if formats and name not in formats:
+                continue
+            try:
+                for file, data in form.render(tuple(found), case.only(study)).items():
+                    write_whole(part / file, data)
+            except RenderError as error:
+                problems.append(Problem(study, f"{name}: {error.found}", error.needed, error.fix))
+            except Exception as error:  # noqa: BLE001 - a bug of one renderer must not stop the others
+                problems.append(_bug(f"format {name}", study, error))
+        files = sorted(p.relative_to(part) for p in part.rglob("*") if p.is_file())
+        _swap(part, place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return [place / f for f in files], problems
+
+
+def _swap(part: Path, place: Path) -> None:
+    """Put a whole folder in its place; an earlier one there gives way in one step."""
+    part.chmod(0o755)
+    if place.exists():
+        old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".old"))
+        os.replace(place, old / "old")
+        os.replace(part, place)
+        shutil.rmtree(old)
+    else:
+        os.replace(part, place)
+
+
+def folder_of(findings: Findings) -> str:
+    """Return the folder of one run inside its study: the application's name; priors carry a number."""
+    name = slug(findings.manifest.application)
+    return name if findings.manifest.application in applications() else f"prior-{name}-{findings.uid[-8:]}"
+
+
+def slug(text: str) -> str:
+    """Return a folder name that no system refuses and no other text shares.
+
+    >>> slug("1.2.840.1")
+    '1.2.840.1'
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:80]
+    return plain if plain == text and plain else f"{plain or 'x'}-{sha256(text.encode())[:8]}"
+
+
+def _bug(where: str, study: str, error: Exception) -> Problem:
+    what = f"{where} failed: {type(error).__name__}: {error}"
+    return Problem(study, what, "no failure", "report it with the command and this sentence")
+
+
+def _plain(fingerprint_: Any) -> Mapping[str, Any]:
+    from dataclasses import asdict
+
+    return {k: v for k, v in asdict(fingerprint_).items() if v not in (None, "", 0, 0.0, ())}
+
+
+def _summary(findings: Findings) -> Mapping[str, Any]:
+    """Return the line of ``--json`` for one run: every item's id, kind and value."""
+    from carna.render.table import rows
+
+    return {
+        "application": findings.manifest.application,
+        "version": findings.manifest.version,
+        "uid": findings.uid,
+        "status": findings.status,
+        "items": rows(findings),
+    }
+
+
+def refused(error: CarnaError, file: str) -> Problem:
+    """Return an error as the problem of a file."""
+    return Problem(file, error.found, error.needed, error.fix)
