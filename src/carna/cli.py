@@ -361,13 +361,24 @@ def _suite(name: str, rows: list[dict[str, Any]], seconds: float, *, as_json: bo
         return
     from rich.table import Table
 
-    table = Table(title=f"{name}  {report['machine']}  {report['seconds']} s", title_justify="left")
-    columns = [k for k in rows[0] if any(r[k] not in (None, "") for r in rows)]
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    # What is the same in every row is said once, above the table.
+    same = {k: v for k, v in rows[0].items() if len(rows) > 1 and all(r[k] == v for r in rows)}
+    said = ", ".join(f"{k} {_short(v)}" for k, v in same.items() if v not in (None, ""))
+    _OUT.print(f"[bold]{name}[/]  {report['machine']}  {report['seconds']} s\n[dim]{said}[/]")
+    columns = [k for k in rows[0] if k not in same]
+    table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*(f"{v:.5g}" if isinstance(v, float) else str(v) for v in (row[c] for c in columns)))
+        table.add_row(*(_short(row[c]) for c in columns))
     _OUT.print(table)
+
+
+def _short(value: Any) -> str:
+    """Return a value of a row for a table: four digits, intervals as low-high, nothing for nothing."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple):
+        return " to ".join(_short(v) for v in value)
+    return "" if value is None else str(value)
 
 
 def _commit() -> str:

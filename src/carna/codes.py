@@ -137,6 +137,7 @@ ST_AMPLITUDE_LEAD = _mdc("2:768", "ST amplitude, per lead", 3688, "mV")
 
 # CID 3680 grades the noise of a lead but no standard names the question.
 SIGNAL_QUALITY = _own("SIGNAL-QUALITY", "Signal quality")
+SIGNAL_TO_NOISE = _own("SIGNAL-TO-NOISE", "Signal-to-noise ratio of the QRS band", "dB")
 NOISE_NONE = _mdc("10:11200", "No Noise", 3680)
 NOISE_MODERATE = _mdc("10:11216", "Moderate noise", 3680)
 NOISE_SEVERE = _mdc("10:11232", "Severe noise", 3680)

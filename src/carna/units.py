@@ -15,9 +15,9 @@ from carna.errors import UnitError
 
 __all__ = ["convert", "dimension", "display"]
 
-# Exponents of (length, mass, time, current, temperature, amount, angle).
-Dimension = tuple[int, int, int, int, int, int, int]
-_NONE: Dimension = (0, 0, 0, 0, 0, 0, 0)
+# Exponents of (length, mass, time, current, temperature, amount, angle, level).
+Dimension = tuple[int, int, int, int, int, int, int, int]
+_NONE: Dimension = (0, 0, 0, 0, 0, 0, 0, 0)
 
 _PREFIX = {
     "k": 1e3,
@@ -28,6 +28,7 @@ _PREFIX = {
     "u": 1e-6,
     "n": 1e-9,
     "p": 1e-12,
+    "f": 1e-15,
     "M": 1e6,
     "G": 1e9,
 }
@@ -41,47 +42,49 @@ _ATOM: dict[str, tuple[float, Dimension, bool]] = {
     "[hnsf'U]": (1.0, _NONE, False),
     "[arb'U]": (1.0, _NONE, False),
     "[iU]": (1.0, _NONE, True),
-    "U": (1.0 / 60e6, (0, 0, -1, 0, 0, 1, 0), True),
-    "m": (1.0, (1, 0, 0, 0, 0, 0, 0), True),
-    "L": (1e-3, (3, 0, 0, 0, 0, 0, 0), True),
-    "l": (1e-3, (3, 0, 0, 0, 0, 0, 0), True),
-    "[in_i]": (0.0254, (1, 0, 0, 0, 0, 0, 0), False),
-    "g": (1e-3, (0, 1, 0, 0, 0, 0, 0), True),
-    "[lb_av]": (0.45359237, (0, 1, 0, 0, 0, 0, 0), False),
-    "s": (1.0, (0, 0, 1, 0, 0, 0, 0), True),
-    "min": (60.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "h": (3600.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "d": (86400.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "wk": (604800.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "mo": (2629800.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "a": (31557600.0, (0, 0, 1, 0, 0, 0, 0), False),
-    "Hz": (1.0, (0, 0, -1, 0, 0, 0, 0), True),
-    "N": (1.0, (1, 1, -2, 0, 0, 0, 0), True),
-    "dyn": (1e-5, (1, 1, -2, 0, 0, 0, 0), True),
-    "Pa": (1.0, (-1, 1, -2, 0, 0, 0, 0), True),
-    "bar": (1e5, (-1, 1, -2, 0, 0, 0, 0), True),
-    "m[Hg]": (133322.387415, (-1, 1, -2, 0, 0, 0, 0), True),
-    "m[H2O]": (9806.65, (-1, 1, -2, 0, 0, 0, 0), True),
-    "P": (0.1, (-1, 1, -1, 0, 0, 0, 0), True),
-    "J": (1.0, (2, 1, -2, 0, 0, 0, 0), True),
-    "W": (1.0, (2, 1, -3, 0, 0, 0, 0), True),
-    "A": (1.0, (0, 0, 0, 1, 0, 0, 0), True),
-    "C": (1.0, (0, 0, 1, 1, 0, 0, 0), True),
-    "V": (1.0, (2, 1, -3, -1, 0, 0, 0), True),
-    "S": (1.0, (-2, -1, 3, 2, 0, 0, 0), True),
-    "F": (1.0, (-2, -1, 4, 2, 0, 0, 0), True),
-    "Ohm": (1.0, (2, 1, -3, -2, 0, 0, 0), True),
-    "T": (1.0, (0, 1, -2, -1, 0, 0, 0), True),
-    "K": (1.0, (0, 0, 0, 0, 1, 0, 0), True),
-    "mol": (1.0, (0, 0, 0, 0, 0, 1, 0), True),
-    "eq": (1.0, (0, 0, 0, 0, 0, 1, 0), True),
-    "rad": (1.0, (0, 0, 0, 0, 0, 0, 1), True),
-    "deg": (0.017453292519943295, (0, 0, 0, 0, 0, 0, 1), False),
-    "Gy": (1.0, (2, 0, -2, 0, 0, 0, 0), True),
+    "U": (1.0 / 60e6, (0, 0, -1, 0, 0, 1, 0, 0), True),
+    "m": (1.0, (1, 0, 0, 0, 0, 0, 0, 0), True),
+    "L": (1e-3, (3, 0, 0, 0, 0, 0, 0, 0), True),
+    "l": (1e-3, (3, 0, 0, 0, 0, 0, 0, 0), True),
+    "[in_i]": (0.0254, (1, 0, 0, 0, 0, 0, 0, 0), False),
+    "g": (1e-3, (0, 1, 0, 0, 0, 0, 0, 0), True),
+    "[lb_av]": (0.45359237, (0, 1, 0, 0, 0, 0, 0, 0), False),
+    "s": (1.0, (0, 0, 1, 0, 0, 0, 0, 0), True),
+    "min": (60.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "h": (3600.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "d": (86400.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "wk": (604800.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "mo": (2629800.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "a": (31557600.0, (0, 0, 1, 0, 0, 0, 0, 0), False),
+    "Hz": (1.0, (0, 0, -1, 0, 0, 0, 0, 0), True),
+    "N": (1.0, (1, 1, -2, 0, 0, 0, 0, 0), True),
+    "dyn": (1e-5, (1, 1, -2, 0, 0, 0, 0, 0), True),
+    "Pa": (1.0, (-1, 1, -2, 0, 0, 0, 0, 0), True),
+    "bar": (1e5, (-1, 1, -2, 0, 0, 0, 0, 0), True),
+    "m[Hg]": (133322.387415, (-1, 1, -2, 0, 0, 0, 0, 0), True),
+    "m[H2O]": (9806.65, (-1, 1, -2, 0, 0, 0, 0, 0), True),
+    "P": (0.1, (-1, 1, -1, 0, 0, 0, 0, 0), True),
+    "J": (1.0, (2, 1, -2, 0, 0, 0, 0, 0), True),
+    "W": (1.0, (2, 1, -3, 0, 0, 0, 0, 0), True),
+    "A": (1.0, (0, 0, 0, 1, 0, 0, 0, 0), True),
+    "C": (1.0, (0, 0, 1, 1, 0, 0, 0, 0), True),
+    "V": (1.0, (2, 1, -3, -1, 0, 0, 0, 0), True),
+    "S": (1.0, (-2, -1, 3, 2, 0, 0, 0, 0), True),
+    "F": (1.0, (-2, -1, 4, 2, 0, 0, 0, 0), True),
+    "Ohm": (1.0, (2, 1, -3, -2, 0, 0, 0, 0), True),
+    "T": (1.0, (0, 1, -2, -1, 0, 0, 0, 0), True),
+    "K": (1.0, (0, 0, 0, 0, 1, 0, 0, 0), True),
+    "mol": (1.0, (0, 0, 0, 0, 0, 1, 0, 0), True),
+    "eq": (1.0, (0, 0, 0, 0, 0, 1, 0, 0), True),
+    "rad": (1.0, (0, 0, 0, 0, 0, 0, 1, 0), True),
+    "deg": (0.017453292519943295, (0, 0, 0, 0, 0, 0, 1, 0), False),
+    # A logarithm: it converts to no plain ratio, so it has a dimension of its own.
+    "B": (1.0, (0, 0, 0, 0, 0, 0, 0, 1), True),
+    "Gy": (1.0, (2, 0, -2, 0, 0, 0, 0, 0), True),
 }
 # Scales with a zero of their own: offset to add, in kelvin, after the factor.
 _OFFSET = {"Cel": (1.0, 273.15), "[degF]": (5.0 / 9.0, 459.67 * 5.0 / 9.0)}
-_KELVIN: Dimension = (0, 0, 0, 0, 1, 0, 0)
+_KELVIN: Dimension = (0, 0, 0, 0, 1, 0, 0, 0)
 
 _TERM = re.compile(
     r"(?P<power>10\*-?\d+)|(?P<atom>(?:\[[^\]]*\]|[A-Za-z%'])+|1)?(?P<exp>-?\d+)?(?P<note>\{[^}]*\})?"
@@ -110,7 +113,8 @@ def _parse(unit: str) -> tuple[float, Dimension]:
         power = per * int(match["exp"] or 1)
         factor *= size**power
         dims = [a + power * b for a, b in zip(dims, dim, strict=True)]
-    return factor, (dims[0], dims[1], dims[2], dims[3], dims[4], dims[5], dims[6])
+    length, mass, time, current, temperature, amount, angle, level = dims
+    return factor, (length, mass, time, current, temperature, amount, angle, level)
 
 
 def _atom(name: str, unit: str) -> tuple[float, Dimension]:
@@ -132,7 +136,7 @@ def _unknown(unit: str) -> UnitError:
 
 
 def dimension(unit: str) -> Dimension:
-    """Return the exponents of length, mass, time, current, temperature, amount and angle.
+    """Return the exponents of length, mass, time, current, temperature, amount, angle and level.
 
     >>> dimension("mL") == dimension("mm3")
     True
