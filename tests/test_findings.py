@@ -130,13 +130,13 @@ def test_the_uid_is_of_the_content_and_not_of_the_clock():
 
 def test_what_is_no_number_is_refused():
     for value in (float("nan"), float("inf")):
-        with pytest.raises(InputError, match="Absent"):
+        with pytest.raises(ContractError, match="Absent"):
             measured(value=value)
-    with pytest.raises(InputError, match="without a reason"):
+    with pytest.raises(ContractError, match="without a reason"):
         Absent(id="x", code=codes.QT_INTERVAL, why=" ")
-    with pytest.raises(InputError, match="calibration"):
+    with pytest.raises(ContractError, match="calibration"):
         Statement(id="x", code=codes.ATRIAL_FIBRILLATION, verdict="met", rule="r", probability=0.9)
-    with pytest.raises(InputError, match="not in order"):
+    with pytest.raises(ContractError, match="not in order"):
         Events(
             id="e",
             code=codes.QRS_COMPLEX,
@@ -144,7 +144,7 @@ def test_what_is_no_number_is_refused():
             types=(codes.NORMAL_BEAT,),
             type_index=np.zeros(2, int),
         )
-    with pytest.raises(InputError, match="no segment"):
+    with pytest.raises(ContractError, match="no segment"):
         Region(
             id="r",
             code=codes.HEART,
@@ -152,9 +152,9 @@ def test_what_is_no_number_is_refused():
             planes=(Grid((1, 2, 2), np.eye(4)),),
             segments=(),
         )
-    with pytest.raises(InputError, match="lower-case"):
+    with pytest.raises(ContractError, match="lower-case"):
         measured(id="LV EDV")
-    with pytest.raises(InputError, match="low <= high"):
+    with pytest.raises(ContractError, match="low <= high"):
         Interval(2.0, 1.0)
 
 

@@ -85,7 +85,7 @@ def demo(
 ) -> None:
     """Send one virtual patient the whole way: DICOM files, findings, SR, SEG, FHIR and a page."""
     from carna.doors import read as read_files
-    from carna.doors.dicom import write_study
+    from carna.doors.dicom.write import write_study
     from carna.phantom import virtual_study
 
     begun = time.perf_counter()
@@ -153,7 +153,7 @@ def show(
     for column in ("id", "finding", "value", "uncertainty"):
         table.add_column(column, overflow="fold")
     for row in rows(found):
-        table.add_row(str(row["id"]), str(row["meaning"]), str(row["said"]), str(row["uncertainty"]))
+        table.add_row(str(row["id"]), str(row["meaning"]), str(row["said"]), str(row.get("uncertainty", "")))
     _OUT.print(table)
 
 
@@ -297,9 +297,14 @@ def _tell(made: Any) -> None:
     _OUT.print(f"\n[bold]{made.patient or 'no id'}[/]  study {made.uid}  ({', '.join(made.kind)})")
     for found in made.findings:
         _OUT.print(f"  [bold]{found['application']}[/] {found['version']}")
+        lines: dict[str, list[str]] = {}
         for row in found["items"]:
             if row["kind"] in ("Measurement", "Statement", "Absent"):
-                _OUT.print(f"    {row['meaning']}: {row['said']}", markup=False)
+                # A person at a terminal wants the verdict; the rule stands in the report.
+                said = row["verdict_said"] if row["kind"] == "Statement" else row["said"]
+                lines.setdefault(row["meaning"], []).append(f"{row['site']} {said}".strip())
+        for meaning, said_of in lines.items():
+            _OUT.print(f"    {meaning}: {', '.join(said_of)}", markup=False, soft_wrap=True)
     for name, why in made.not_run.items():
         _OUT.print(f"  [dim]{name} not run: {why}[/]")
 

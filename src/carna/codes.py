@@ -472,6 +472,15 @@ OUT_OF_RANGE = _dcm("114009", "Value out of range", 42)
 VALUE_UNKNOWN = _dcm("114010", "Value unknown", 42)
 VALUE_INDETERMINATE = _dcm("114011", "Value indeterminate", 42)
 
+# No standard says that a criterion was met without saying that the disease is there.
+CRITERIA_MET = _own("CRITERIA-MET", "Criteria met")
+CRITERIA_NOT_MET = _own("CRITERIA-NOTMET", "Criteria not met")
+CRITERIA_NOT_ASSESSABLE = _own("NOT-ASSESSABLE", "Criteria not assessable")
+VERDICTS: Mapping[str, Concept] = MappingProxyType(
+    {"met": CRITERIA_MET, "not met": CRITERIA_NOT_MET, "not assessable": CRITERIA_NOT_ASSESSABLE}
+)
+"""The verdict of a `Statement` to its code."""
+
 CID42: Mapping[str, Concept] = MappingProxyType(
     {
         "not attempted": NOT_ATTEMPTED,

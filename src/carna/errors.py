@@ -8,7 +8,7 @@
       FrameError             two things lie in different frames of reference
       NeedError              a case does not hold what an application needs
       SettingError           a setting is unknown, of the wrong kind or out of range
-      ContractError          an application breaks the contract it declared
+      ContractError          an application breaks its contract, or an item is no finding (a bug)
       RenderError            findings cannot be rendered in the format asked for
       Cancelled              the run was cancelled from outside
 
@@ -51,7 +51,7 @@ class SettingError(CarnaError):
 
 
 class ContractError(CarnaError):
-    """An application breaks the contract it declared."""
+    """An application breaks the contract it declared, or makes an item that is no finding: a bug."""
 
 
 class RenderError(CarnaError):

@@ -15,7 +15,7 @@ from carna.learn.evaluate import by_patient, evaluate, wilson
     ("hits", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0)]
 )
 def test_wilson(hits, n, low, high):
-    """81 of 263 is the worked example of Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E)."""
+    """81 of 263 and 0 of 20 are worked examples of Newcombe 1998, Stat Med 17:857-872, method 3."""
     assert wilson(hits, n) == pytest.approx((low, high), abs=5e-5)
 
 

@@ -71,7 +71,6 @@ def heart_locate(
         labels=_labels(found, margin / cine.planes[0].spacing_mm[1]),
         planes=cine.planes,
         segments=(Segment(1, codes.HEART),),
-        frames=(found.ed or 0,),
         evidence=(seen,),
     )
     curve = Curve(
@@ -88,7 +87,7 @@ def heart_locate(
         id="heart.sure",
         code=codes.IMAGE_QUALITY,
         verdict="met" if found.confidence >= SURE else "not met",
-        rule=f"the place stands out: its margin over the second best is at least {SURE} (here {found.confidence:.2f})",
+        rule=f"the place stands out: margin over the second best at least {SURE} (here {found.confidence:.2f})",
         of=("heart",),
         evidence=(seen,),
     )
@@ -129,7 +128,6 @@ def _frames(found: HeartRegion, cine: Cine, times: np.ndarray) -> tuple[Item, ..
             evidence=(Evidence(part, frames=(at,)),),
         )
 
-    delay = float(times[found.es] - times[found.ed]) % float(np.median(cine.rr_ms))
     half = max(found.es_spread, 0.5) * step
     return (
         frame("heart.ed", found.ed, found.ed_spread),
@@ -137,13 +135,13 @@ def _frames(found: HeartRegion, cine: Cine, times: np.ndarray) -> tuple[Item, ..
         Measurement(
             id="heart.es.time",
             code=codes.TIME_TO_END_SYSTOLE,
-            value=delay,
+            value=float(times[found.es]),
             unit="ms",
-            uncertainty=Interval(max(0.0, delay - half), delay + half, 0.95)
+            uncertainty=Interval(max(0.0, times[found.es] - half), times[found.es] + half, 0.95)
             if last > 2
             else Unknown(_NO_TRUTH),
-            of=("heart.ed", "heart.es"),
-            evidence=(Evidence(part, frames=(found.ed, found.es)),),
+            of=("heart.es",),
+            evidence=(Evidence(part, frames=(found.es,)),),
         ),
     )
 

@@ -19,7 +19,7 @@ def measure() -> tuple[Row, ...]:
     hours = MINUTES / 60
 
     def ours() -> np.ndarray:
-        return find_beats(lead, truth.hz).sample / truth.hz
+        return np.asarray(find_beats(lead, truth.hz).sample / truth.hz)
 
     mine = cpu_seconds(ours) / hours
     quality = f"F1 {_f1(truth.r_s, ours()):.4f}"
@@ -29,7 +29,7 @@ def measure() -> tuple[Row, ...]:
         return (Row("one lead, 250 Hz", "none", mine, None, "CPU s per hour", quality),)
 
     def peer() -> np.ndarray:
-        return detect_heartbeats(lead[0].astype(float), truth.hz) / truth.hz
+        return np.asarray(detect_heartbeats(lead[0].astype(float), truth.hz) / truth.hz)
 
     theirs = cpu_seconds(peer) / hours
     quality += f" and {_f1(truth.r_s, peer()):.4f}, virtual patient"

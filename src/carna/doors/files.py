@@ -13,6 +13,7 @@ import io
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import uuid
 import zipfile
@@ -55,10 +56,10 @@ class Blob:
 
     name: str
     size: int
-    load: Callable[[], bytes]
-    head: bytes
+    load: Callable[[], bytes] = field(repr=False)
+    head: bytes = field(repr=False)
     path: Path | None = None
-    neighbours: dict[str, Blob] = field(default_factory=dict)
+    neighbours: dict[str, Blob] = field(default_factory=dict, repr=False)
 
     @property
     def file(self) -> str:
@@ -79,11 +80,18 @@ class Blob:
         """Open the bytes for reading; a plain file is not read into memory."""
         return self.path.open("rb") if self.path is not None else io.BytesIO(self.load())
 
-    def uid(self, *names: str) -> str:
-        """Return a DICOM UID of the content, wherever the file lies; ``names`` tell its pieces apart."""
+    def uid(self) -> str:
+        """Return a DICOM UID of the content, the same wherever the file lies."""
+        digest = hashlib.sha256()
         with self.open() as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"2.25.{uuid.uuid5(NAMESPACE, '/'.join((digest, *names))).int}"
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        return derived_uid(digest.hexdigest())
+
+
+def derived_uid(*names: str) -> str:
+    """Return the DICOM UID of a thing that its names tell, such as its file's UID and its own name."""
+    return f"2.25.{uuid.uuid5(NAMESPACE, '/'.join(names)).int}"
 
 
 def walk(paths: Iterable[Path]) -> tuple[list[Blob], list[Problem]]:
@@ -198,6 +206,8 @@ _DAMAGED = (
     OSError,
     RuntimeError,
     NotImplementedError,
+    ValueError,  # zipfile: a directory that points before the file
+    struct.error,
 )
 _Members = Iterator[tuple[str, int, Callable[[], bytes], bytes]]
 

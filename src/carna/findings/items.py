@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from carna import codes
 from carna.codes import Concept
-from carna.errors import InputError
+from carna.errors import ContractError
 from carna.space import Floats, Grid, Mesh, Surface, VesselTree
 from carna.units import dimension
 
@@ -58,7 +58,7 @@ class Sd:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sd) and self.sd >= 0):
-            raise InputError(f"a standard deviation of {self.sd}", needed="a finite number of at least 0")
+            raise ContractError(f"a standard deviation of {self.sd}", needed="a finite number of at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Interval:
             and self.low <= self.high
             and 0 < self.level < 1
         ):
-            raise InputError(
+            raise ContractError(
                 f"an interval {self.low} to {self.high} at {self.level}", needed="low <= high, 0 < level < 1"
             )
 
@@ -110,7 +110,7 @@ class _Common(ABC):
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
-            raise InputError(
+            raise ContractError(
                 f"the item id {self.id!r}", needed="lower-case words joined by dots, such as lv.edv"
             )
         self._check()
@@ -131,7 +131,7 @@ class Measurement(_Common):
 
     def _check(self) -> None:
         if not math.isfinite(self.value):
-            raise InputError(
+            raise ContractError(
                 f"{self.id} is {self.value}", needed="a finite number", fix="return Absent(code, why)"
             )
         dimension(self.unit)
@@ -173,14 +173,14 @@ class Region(_Common):
         object.__setattr__(self, "labels", labels)
         place = (len(self.planes), *self.planes[0].shape[1:])
         if labels.shape[-3:] != place or labels.ndim not in (3, 4):
-            raise InputError(
+            raise ContractError(
                 f"labels of shape {labels.shape}", needed=f"{place}, or that with a time axis before it"
             )
         if labels.ndim == 4 and (self.times_ms is None or np.shape(self.times_ms) != labels.shape[:1]):
-            raise InputError("labels over time without their times", needed=f"{labels.shape[0]} times_ms")
+            raise ContractError("labels over time without their times", needed=f"{labels.shape[0]} times_ms")
         unnamed = set(np.unique(labels).tolist()) - {0} - {s.label for s in self.segments}
         if unnamed:
-            raise InputError(
+            raise ContractError(
                 f"labels {sorted(unnamed)} of {self.id} have no segment", needed="a code for each label"
             )
 
@@ -201,7 +201,7 @@ class Shape(_Common):
 
     def _check(self) -> None:
         if not len(self.shape.points):
-            raise InputError(
+            raise ContractError(
                 f"the shape {self.id} has no points", needed="at least one", fix="return Absent(code, why)"
             )
 
@@ -227,11 +227,13 @@ class Field(_Common):
         dimension(self.unit)
         object.__setattr__(self, "values", _readonly(np.asarray(self.values, float)))
         if self.on == "AHA17" and self.values.shape[-1] != 17:
-            raise InputError(f"{self.values.shape[-1]} values on AHA17", needed="17 values")
+            raise ContractError(f"{self.values.shape[-1]} values on AHA17", needed="17 values")
         if self.values.ndim == 2 and (
             self.times_ms is None or np.shape(self.times_ms) != self.values.shape[:1]
         ):
-            raise InputError("a field over time without its times", needed=f"{self.values.shape[0]} times_ms")
+            raise ContractError(
+                "a field over time without its times", needed=f"{self.values.shape[0]} times_ms"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -248,7 +250,7 @@ class Curve(_Common):
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
         if x.ndim != 1 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
-            raise InputError(
+            raise ContractError(
                 f"a curve of shapes {x.shape} and {y.shape}", needed="finite x and y of one length"
             )
         dimension(self.x_unit)
@@ -292,16 +294,16 @@ class Events(_Common):
                 continue
             array = _readonly(np.asarray(column, dtype))
             if array.shape != (len(self.onset_s),):
-                raise InputError(
+                raise ContractError(
                     f"{name} has shape {array.shape}", needed=f"({len(self.onset_s)},) as onset_s"
                 )
             object.__setattr__(self, name, array)
         if len(self.onset_s) and (np.diff(self.onset_s) < 0).any():
-            raise InputError(f"the events of {self.id} are not in order", needed="ascending onset_s")
+            raise ContractError(f"the events of {self.id} are not in order", needed="ascending onset_s")
         if len(self.type_index) and not 0 <= int(self.type_index.min()) <= int(self.type_index.max()) < len(
             self.types
         ):
-            raise InputError("an event has no type", needed=f"type_index from 0 to {len(self.types) - 1}")
+            raise ContractError("an event has no type", needed=f"type_index from 0 to {len(self.types) - 1}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -324,9 +326,9 @@ class Statement(_Common):
 
     def _check(self) -> None:
         if self.verdict not in ("met", "not met", "not assessable"):
-            raise InputError(f"the verdict {self.verdict!r}", needed="met, not met or not assessable")
+            raise ContractError(f"the verdict {self.verdict!r}", needed="met, not met or not assessable")
         if self.probability is not None and not (self.calibration and 0 <= self.probability <= 1):
-            raise InputError(
+            raise ContractError(
                 f"a probability of {self.probability}", needed="0 to 1, with its calibration record"
             )
 
@@ -348,7 +350,7 @@ class Absent(_Common):
 
     def _check(self) -> None:
         if not self.why.strip():
-            raise InputError(f"{self.id} is absent without a reason", needed="one sentence why")
+            raise ContractError(f"{self.id} is absent without a reason", needed="one sentence why")
 
 
 Item = Measurement | Region | Shape | Field | Curve | Events | Statement | Absent

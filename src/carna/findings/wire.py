@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from carna.codes import Concept
-from carna.errors import InputError
+from carna.errors import ContractError, InputError
 from carna.findings import items
 from carna.findings.model import Findings, Input, Manifest, Review, sha256
 from carna.space import Grid, Mesh, Surface, VesselTree
@@ -67,7 +67,7 @@ def from_json(text: str, blob: Callable[[str], bytes]) -> Findings:
         )
     try:
         found = _decode(body["findings"], blob)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ContractError) as error:
         raise InputError(f"damaged findings: {error}", needed=SCHEMA) from error
     if not isinstance(found, Findings):
         raise InputError(f"a {type(found).__name__} where findings should be", needed=SCHEMA)

@@ -3,7 +3,8 @@
 A row is ``{set, truth, split, task, group, metric, value, ci95, n, patients, positives,
 answered, unit}``. ``truth`` is H (human expert), P (physics or simulation) or O (other
 software's output); ``split`` says whether the set taught the method (``fitted``: no
-accuracy), was looked at while it was made (``development``), or neither (``test``). The whole-set row has ``group: "all"``.
+accuracy), was looked at while it was made (``development``), or neither (``test``). The
+whole-set row has ``group: "all"``.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from typing import Any
 from carna.app import Application, Job, applications, in_order, ready, run
 from carna.case import Case, Problem
 from carna.errors import Cancelled, CarnaError, InputError, NeedError, RenderError
-from carna.findings import Findings, save
+from carna.findings import Findings
 from carna.findings.model import sha256
 from carna.findings.wire import write_whole
 from carna.progress import SILENT, Progress
@@ -46,7 +46,7 @@ class Order:
     choose : mapping
         Application name to slot name to part UID.
     formats : tuple of str
-        Names of `carna.render.FORMATS`; empty for all.
+        Names of `carna.render.FORMATS`; empty for `carna.render.DEFAULT`.
     seed : int
     """
 
@@ -101,7 +101,7 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
     problems: list[Problem] = []
     not_run: dict[str, str] = {}
     failed = False
-    found: list[Findings] = [f for f in case.said_of(study)]
+    priors, found = case.said_of(study), []
     for n, app in enumerate(apps):
         step = progress.part(0.8 * n / len(apps), 0.8 * (n + 1) / len(apps))
         why = "" if app.name in order.choose else ready(app, case, study)
@@ -126,7 +126,7 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
         case = case.plus(result)
         found.append(result)
     place = out / slug(case.patient.id or "no-id") / slug(study)
-    files, broken = _write(case, study, found, place, order.formats)
+    files, broken = _write(case.only(study), priors, tuple(found), place, order.formats)
     problems += broken
     progress(1.0, "written")
     prints = [fingerprint(p, examined) for p in examined.parts]
@@ -135,7 +135,7 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
         patient=case.patient.id,
         kind=tuple(sorted({p.kind for p in prints})),
         parts=tuple(_plain(p) for p in prints),
-        findings=tuple(_summary(f) for f in found),
+        findings=tuple(_summary(f) for f in (*priors, *found)),
         not_run=not_run,
         files=tuple(str(f) for f in files),
         problems=tuple(problems),
@@ -183,23 +183,25 @@ def _make_inherited(n: int, uid: str) -> Made:
 
 
 def _write(
-    case: Case, study: str, found: list[Findings], place: Path, formats: tuple[str, ...]
+    case: Case,
+    priors: tuple[Findings, ...],
+    found: tuple[Findings, ...],
+    place: Path,
+    formats: tuple[str, ...],
 ) -> tuple[list[Path], list[Problem]]:
     """Write a study's results as one whole folder; return its files and what a renderer could not do."""
-    from carna.render import FORMATS
+    from carna.render import DEFAULT, FORMATS
 
+    study = case.studies[0].uid
     problems: list[Problem] = []
     place.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
     try:
-        for findings in found:
-            save(findings, part / folder_of(findings))
-        for name, form in FORMATS.items():
-            if formats and name not in formats:
-                continue
+        for name in formats or DEFAULT:
+            form = FORMATS[name]
             try:
-                for file, data in form.render(tuple(found), case.only(study)).items():
-                    write_whole(part / file, data)
+                for file, data in form.write((*priors, *found) if form.priors else found, case).items():
+                    write_whole(part.joinpath(*map(slug, file.split("/"))), data)
             except RenderError as error:
                 problems.append(Problem(study, f"{name}: {error.found}", error.needed, error.fix))
             except Exception as error:  # noqa: BLE001 - a bug of one renderer must not stop the others
@@ -221,12 +223,6 @@ def _swap(part: Path, place: Path) -> None:
         shutil.rmtree(old)
     else:
         os.replace(part, place)
-
-
-def folder_of(findings: Findings) -> str:
-    """Return the folder of one run inside its study: the application's name; priors carry a number."""
-    name = slug(findings.manifest.application)
-    return name if findings.manifest.application in applications() else f"prior-{name}-{findings.uid[-8:]}"
 
 
 def slug(text: str) -> str:

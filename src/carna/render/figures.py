@@ -1,0 +1,365 @@
+"""Figures as a cardiologist expects them: ECG paper, short-axis montage, long axes, curves, tachogram.
+
+PNG by matplotlib's Agg, the same bytes for the same findings on the same machine. The words in a
+figure are English where no installed font has the language's characters.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carna import codes
+from carna.case import Case
+from carna.findings import Absent, Curve, Events, Field, Findings, Item, Measurement, Region, Shape, Statement
+from carna.render import paper, tiles
+from carna.render.say import both, study_of
+from carna.render.words import Language, Words, words
+from carna.study import Cine, Ecg, Study, fingerprint
+from carna.units import dimension
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CARRIES", "drawings", "figures", "footer", "of_study", "to_jpeg", "to_png", "to_svg"]
+
+# A picture of something holds none of it whole.
+CARRIES: frozenset[type] = frozenset()
+
+INK, QUIET, RULE = "#1c2733", "#5b6875", "#d9dee4"
+LINE, DIASTOLE, SYSTOLE = "#1f5fa8", "#0b7a75", "#c2571a"
+OUTLINES = ("#ffd23f", "#4cc9f0", "#f472b6", "#80ed99")
+SHEET, MINOR, MAJOR = "#fffdfb", "#f8dcdc", "#eeb0b3"
+CHINESE = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+    "PingFang SC",
+)
+DPI = 160
+MOST_TILES = 6
+
+Draw = Callable[[], "Figure"]
+
+
+def figures(
+    findings: Findings | tuple[Findings, ...], case: Case, language: Language = "en"
+) -> dict[str, bytes]:
+    """Return PNG figures by name.
+
+    Returns
+    -------
+    dict
+        ``ecg.1`` (one an ECG, in the order of the parts), ``short-axis.1``, ``long-axis``,
+        ``curve.<application>.<item id>`` and ``tachogram.<application>.<item id>``.
+    """
+    return {name: to_png(draw()) for name, draw in drawings(findings, case, language)}
+
+
+def drawings(
+    findings: Findings | tuple[Findings, ...], case: Case, language: Language = "en"
+) -> Iterator[tuple[str, Draw]]:
+    """Yield the name of each figure and the function that draws it, for whoever wants another format."""
+    said = both(findings)
+    in_words = words(language if _family(language) else "en")
+    for uid in dict.fromkeys(one.study for one in said):
+        study = next(study_of(one, case) for one in said if one.study == uid)
+        here = tuple(one for one in said if one.study == uid)
+        yield from of_study(study, here, in_words)
+        for one in here:
+            for item in one.items:
+                drawn = _item(item, one, study, in_words)
+                if drawn is not None:
+                    yield drawn
+
+
+def of_study(study: Study, said: tuple[Findings, ...], in_words: Words) -> Iterator[tuple[str, Draw]]:
+    """Yield the figures of what arrived, with what was found marked in them."""
+    for n, ecg in enumerate((p for p in study.parts if isinstance(p, Ecg)), 1):
+        yield f"ecg.{n}", partial(_ecg, ecg, said, in_words)
+    yield from _cines(study, said, in_words)
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG without a word of when or by what it was made."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_jpeg(figure: Figure) -> bytes:
+    """Return a figure as JPEG: a montage takes a quarter of its size as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_jpg(buffer, pil_kwargs={"quality": 88})
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as an SVG element without a background; ``salt`` makes its ids unique in a page."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    figure.patch.set_visible(False)
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    # The names of its groups are the same in every figure, and nothing refers to them.
+    return re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
+
+
+def _item(item: Item, one: Findings, study: Study, in_words: Words) -> tuple[str, Draw] | None:
+    """Return the name of an item's own figure and what draws it."""
+    name = f"{one.manifest.application}.{item.id}"
+    match item:
+        case Curve():
+            return f"curve.{name}", partial(_curve, item, one, study, in_words)
+        case Events():
+            onsets = zip(item.type_index, item.onset_s, strict=True)
+            beats = np.array([onset for n, onset in onsets if item.types[n] in paper.BEATS])
+            return (f"tachogram.{name}", partial(_tachogram, beats, in_words)) if beats.size > 3 else None
+        case Measurement() | Region() | Shape() | Field() | Statement() | Absent():
+            return None
+
+
+@cache
+def _family(language: Language) -> tuple[str, ...]:
+    """Return the fonts for a language, empty if none is installed."""
+    from matplotlib import font_manager
+
+    latin = "DejaVu Sans"
+    if language == "en":
+        return (latin,)
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return next(((latin, name) for name in CHINESE if name in installed), ())
+
+
+def _figure(width_in: float, height_in: float, face: str = "#ffffff") -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), dpi=DPI, facecolor=face)
+
+
+def _font(in_words: Words, size: float, **more: Any) -> dict[str, Any]:
+    return {"fontfamily": list(_family(in_words.language)), "fontsize": size, **more}
+
+
+def _ecg(ecg: Ecg, said: tuple[Findings, ...], in_words: Words) -> Figure:
+    from matplotlib.collections import LineCollection
+
+    sheet = paper.lay(ecg)
+    w, h = sheet.width_mm, sheet.height_mm
+    figure = _figure(w / 25.4, h / 25.4, SHEET)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, w), ylim=(h, 0))
+    axes.set_axis_off()
+    for step, colour, width in ((1.0, MINOR, 0.3), (5.0, MAJOR, 0.5)):
+        xs, ys = np.arange(0, w + 0.1, step), np.arange(0, h + 0.1, step)
+        lines = [((x, 0), (x, h)) for x in xs] + [((0, y), (w, y)) for y in ys]
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width), autolim=False)
+    for base in sheet.rows_mm:
+        x = np.cumsum([3, 2, 0, paper.PULSE_MM, 0, 2])
+        axes.plot(x, base - np.array([0, 0, 1, 1, 0, 0]) * paper.MM_PER_MV, color=INK, linewidth=0.8)
+    beats = paper.beats_of(_events(said), ecg.origin.uid)
+    for trace in sheet.traces:
+        axes.plot(trace.x_mm, trace.y_mm, color="#101418", linewidth=0.75, solid_joinstyle="round")
+        axes.text(
+            trace.left_mm + 1,
+            trace.base_mm - 11,
+            trace.lead,
+            color=INK,
+            **_font(in_words, 8, fontweight="bold"),
+        )
+        if trace.left_mm > paper.LEFT_MM:
+            axes.plot([trace.left_mm] * 2, [trace.base_mm - 2, trace.base_mm + 2], color=INK, linewidth=0.8)
+        if trace.rhythm:
+            for n, (_, times) in enumerate(beats):
+                x = paper.on_trace(trace, times)
+                axes.plot(
+                    x,
+                    np.full(x.size, trace.base_mm - paper.MARK_MM),
+                    "v",
+                    color=(LINE, SYSTOLE)[min(n, 1)],
+                    markersize=4,
+                    markeredgewidth=0,
+                )
+    axes.text(w - 3, h - 2, footer(sheet, in_words), color=QUIET, ha="right", **_font(in_words, 7))
+    return figure
+
+
+def footer(sheet: paper.Paper, in_words: Words) -> str:
+    """Return speed and gain, and how much of the recording is on the sheet."""
+    text = in_words.text
+    pieces = [text("paper").format(mm_per_s=paper.MM_PER_S, mm_per_mv=paper.MM_PER_MV)]
+    if sheet.shown_leads < sheet.leads:
+        pieces.insert(0, text("shown_leads").format(shown=sheet.shown_leads, leads=sheet.leads))
+    if sheet.shown_s < sheet.seconds - 0.01:
+        pieces.insert(0, text("shown").format(shown=sheet.shown_s, seconds=sheet.seconds))
+    return "   ".join(pieces)
+
+
+def _events(said: tuple[Findings, ...]) -> list[Events]:
+    return [item for one in said for item in one.items if isinstance(item, Events)]
+
+
+def _cines(study: Study, said: tuple[Findings, ...], in_words: Words) -> Iterator[tuple[str, Draw]]:
+    """Yield a montage for each stack, and one figure of all single slices."""
+    cines = [p for p in study.parts if isinstance(p, Cine)]
+    stacks = [c for c in cines if len(c.planes) > 2]
+    for n, cine in enumerate(stacks, 1):
+        yield f"short-axis.{n}", partial(_stack, cine, said, in_words)
+    singles = [c for c in cines if len(c.planes) <= 2]
+    if singles:
+        yield "long-axis", partial(_long_axes, singles[:MOST_TILES], study, said, in_words)
+
+
+def _stack(cine: Cine, said: tuple[Findings, ...], in_words: Words) -> Figure:
+    regions = tiles.regions_on(said, cine.origin.uid)
+    slices = tiles.pick_slices(cine, regions, MOST_TILES)
+    rows = [
+        [(tiles.tile(cine, regions, k, frame), in_words.text("slice").format(n=k + 1)) for k in slices]
+        for _, frame in tiles.moments(cine, said)
+    ]
+    return _montage(rows, _row_names(cine, said, in_words), in_words)
+
+
+def _long_axes(cines: list[Cine], study: Study, said: tuple[Findings, ...], in_words: Words) -> Figure:
+    phases = [tiles.moments(c, said) for c in cines]
+    count = min(len(p) for p in phases)
+    rows: list[list[tuple[tiles.Tile, str]]] = [[] for _ in range(count)]
+    regions = [item for one in said for item in one.items if isinstance(item, Region)]
+    for cine, moments in zip(cines, phases, strict=True):
+        caption = fingerprint(cine, study).view or ""
+        for row in range(count):
+            rows[row].append((tiles.tile(cine, regions, 0, moments[row][1]), caption))
+    names = _row_names(cines[0], said, in_words) if count > 1 else ()
+    return _montage(rows, names, in_words)
+
+
+def _row_names(cine: Cine, said: tuple[Findings, ...], in_words: Words) -> tuple[str, ...]:
+    short = {codes.END_DIASTOLE: in_words.text("ed"), codes.END_SYSTOLE: in_words.text("es"), None: ""}
+    names = []
+    for phase, frame in tiles.moments(cine, said):
+        number = in_words.text("frame").format(n=frame + 1)
+        names.append(f"{short[phase]}\n{number}" if phase else number)
+    return tuple(names)
+
+
+def _montage(rows: list[list[tuple[tiles.Tile, str]]], names: tuple[str, ...], in_words: Words) -> Figure:
+    """Return pictures in rows on black: slice numbers on top, moments at the left, one scale bar."""
+    side, left, top = 1.55, 0.62 if names else 0.0, 0.24
+    width, height = left + side * len(rows[0]), top + side * len(rows)
+    figure = _figure(width, height, "#000000")
+    light: dict[str, Any] = {"color": "#e6e9ec"}
+    for r, row in enumerate(rows):
+        if names:
+            middle = 1 - (top + side * (r + 0.5)) / height
+            figure.text(
+                0.30 / width, middle, names[r], ha="center", va="center", **light, **_font(in_words, 7.5)
+            )
+        for c, (shown, caption) in enumerate(row):
+            x, y, inner = left + c * side + 0.02, height - top - (r + 1) * side + 0.02, side - 0.04
+            axes = figure.add_axes((x / width, y / height, inner / width, inner / height))
+            _picture(axes, shown, in_words, lettered=c == 0, barred=c == len(row) - 1 and r == len(rows) - 1)
+            if r == 0:
+                figure.text((left + side * (c + 0.5)) / width, 1 - 0.13 / height, caption, ha="center",
+                            va="center", **light, **_font(in_words, 7))  # fmt: skip
+    return figure
+
+
+def _edged(colour: str) -> dict[str, Any]:
+    """Return a colour with a dark edge, readable on bright tissue."""
+    from matplotlib.patheffects import withStroke
+
+    return {"color": colour, "path_effects": [withStroke(linewidth=1.6, foreground="#000000")]}
+
+
+def _picture(axes: Any, shown: tiles.Tile, in_words: Words, *, lettered: bool, barred: bool) -> None:
+    mm_r, mm_c = shown.spacing_mm
+    height, width = shown.pixels.shape
+    axes.imshow(shown.pixels, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", aspect=mm_r / mm_c)
+    axes.set_axis_off()
+    for mask, n in shown.outlines:
+        axes.contour(mask.astype(float), levels=[0.5], colors=[OUTLINES[n % len(OUTLINES)]], linewidths=0.9)
+    if lettered:
+        places = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.03))
+        turns = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
+        for letter, (x, y), (ha, va) in zip(shown.letters, places, turns, strict=True):
+            style = {**_edged("#9fd8ff"), **_font(in_words, 6.5)}
+            axes.text(x, y, letter, transform=axes.transAxes, ha=ha, va=va, **style)
+    if barred:
+        bar = 20.0 / mm_c
+        y, x = height * 0.95, width * 0.95 - bar
+        axes.plot([x, x + bar], [y, y], color="#ffffff", linewidth=1.4, solid_capstyle="butt")
+        style = {**_edged("#ffffff"), **_font(in_words, 6)}
+        axes.text(x + bar / 2, y - height * 0.02, "20 mm", ha="center", va="bottom", **style)
+
+
+def _plot(in_words: Words, x_label: str, y_label: str) -> tuple[Figure, Any]:
+    figure = _figure(6.4, 2.5)
+    axes = figure.add_axes((0.085, 0.2, 0.895, 0.62))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(QUIET)
+        axes.spines[side].set_linewidth(0.7)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=QUIET, labelsize=7.5, width=0.7, length=3, labelfontfamily=_family("en")[0])
+    axes.set_xlabel(x_label, color=INK, **_font(in_words, 8))
+    axes.text(0, 1.16, y_label, transform=axes.transAxes, color=INK, **_font(in_words, 8))
+    return figure, axes
+
+
+def _with_unit(text: str, unit: str, in_words: Words) -> str:
+    shown = in_words.unit(unit)
+    return f"{text} [{shown}]" if shown else text
+
+
+def _curve(item: Curve, one: Findings, study: Study, in_words: Words) -> Figure:
+    """Return a curve with the moments found in the cine it was made from."""
+    parts = [study.part(e.part) for e in item.evidence]
+    after_r = any(isinstance(part, Cine) for part in parts)
+    timed = dimension(item.x_unit) == dimension("s")
+    x_name = in_words.text("time_after_r" if after_r else "time") if timed else ""
+    y_label = _with_unit(in_words.meaning(item.code), item.y_unit, in_words)
+    figure, axes = _plot(in_words, _with_unit(x_name, item.x_unit, in_words), y_label)
+    axes.plot(item.x, item.y, color=LINE, linewidth=1.5, marker="o", markersize=2.6, clip_on=False)
+    axes.margins(x=0.02, y=0.18)
+    for part in parts:
+        if not isinstance(part, Cine) or part.values.shape[0] != len(item.x):
+            continue
+        for phase, frame in tiles.moments(part, (one,)):
+            if phase is None:
+                continue
+            colour = DIASTOLE if phase == codes.END_DIASTOLE else SYSTOLE
+            name = in_words.text("ed" if phase == codes.END_DIASTOLE else "es")
+            axes.axvline(item.x[frame], color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+            above = axes.get_xaxis_transform()
+            bold = _font(in_words, 8, fontweight="bold")
+            axes.text(item.x[frame], 1.02, name, transform=above, ha="center", color=colour, **bold)
+    return figure
+
+
+def _tachogram(onsets_s: np.ndarray[Any, np.dtype[np.float64]], in_words: Words) -> Figure:
+    x_label = _with_unit(in_words.text("time_in_recording"), "s", in_words)
+    figure, axes = _plot(in_words, x_label, _with_unit(in_words.meaning(codes.RR_INTERVAL), "ms", in_words))
+    intervals = np.diff(onsets_s) * 1000.0
+    axes.plot(onsets_s[1:], intervals, color=LINE, linewidth=1.1, marker="o", markersize=3.2, clip_on=False)
+    middle = float(np.median(intervals))
+    reach = max(float(np.abs(intervals - middle).max()) * 1.25, 100.0)
+    axes.set_ylim(max(middle - reach, 0.0), middle + reach)
+    axes.margins(x=0.02)
+    return figure

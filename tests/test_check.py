@@ -1,0 +1,112 @@
+"""Every installed application keeps the contract, and the suite notices one that does not."""
+
+from typing import Annotated
+
+import numpy as np
+import pytest
+
+from carna import codes
+from carna.app import Job, Need, Setting, application, applications
+from carna.check import check
+from carna.findings import Measurement, Region, Segment, Statement, Unknown
+from carna.study import Cine, Ecg
+
+FOUR = (codes.HEART_RATE,)
+
+
+@pytest.mark.parametrize("name", sorted(applications()))
+def test_every_application_keeps_the_contract(name):
+    report = check(applications()[name])
+    assert report.ok, str(report)
+
+
+def rate(value=60.0):
+    return (
+        Measurement(id="r", code=codes.HEART_RATE, value=value, unit="/min", uncertainty=Unknown("a test")),
+    )
+
+
+@application(version="1", gives=FOUR)
+def unseeded(ecg: Annotated[Ecg, Need("an ECG")], *, job: Job):
+    """Roll a die without the seed."""
+    job.progress(1.0, "")
+    return rate(float(np.random.default_rng().integers(1 << 60)))
+
+
+@application(version="1", gives=FOUR)
+def deaf(ecg: Annotated[Ecg, Need("an ECG")], *, job: Job):
+    """Never look for a cancel."""
+    return rate()
+
+
+@application(version="1", gives=FOUR)
+def backwards(ecg: Annotated[Ecg, Need("an ECG")], *, job: Job):
+    """Report progress backwards."""
+    job.progress(0.9, "")
+    job.progress(0.1, "")
+    return rate()
+
+
+@application(version="1", gives=FOUR)
+def scribbler(ecg: Annotated[Ecg, Need("an ECG")], *, job: Job):
+    """Write where it may not."""
+    job.progress(1.0, "")
+    with open("stray.txt", "w") as file:
+        file.write("here")
+    return rate()
+
+
+@application(version="1", gives=FOUR)
+def reassuring(ecg: Annotated[Ecg, Need("an ECG")], *, job: Job):
+    """Reassure."""
+    job.progress(1.0, "")
+    return (Statement(id="r", code=codes.HEART_RATE, verdict="met", rule="everything is safe"),)
+
+
+@application(version="1", gives=FOUR)
+def fragile(
+    ecg: Annotated[Ecg, Need("an ECG")],
+    *,
+    gain: Annotated[float, Setting("1", 0.0, 1.0, "a gain")] = 0.5,
+    job: Job,
+):
+    """Break at the end of a setting's range."""
+    job.progress(1.0, "")
+    return rate(60.0 / gain if gain else float("nan"))
+
+
+@application(version="1", gives=(codes.HEART,))
+def fixed_in_space(cine: Annotated[Cine, Need("a cine", view="SAX")], *, job: Job):
+    """Put its region where the first patient lay."""
+    job.progress(1.0, "")
+    from carna.space import Grid
+
+    plane = Grid((1, 4, 4), np.eye(4), cine.planes[0].frame)
+    return (
+        Region(
+            id="h",
+            code=codes.HEART,
+            labels=np.ones((1, 4, 4)),
+            planes=(plane,),
+            segments=(Segment(1, codes.HEART),),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "promise"),
+    [
+        (unseeded, "the same seed"),
+        (deaf, "a cancelled run"),
+        (deaf, "progress grows"),
+        (backwards, "progress grows"),
+        (scribbler, "nothing is written"),
+        (reassuring, "no wording"),
+        (fragile, "settings hold"),
+        (fixed_in_space, "turning the patient"),
+    ],
+)
+def test_a_broken_promise_is_noticed(app, promise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    broken = [o.promise for o in check(app).outcomes if not o.kept]
+    assert any(promise in b for b in broken), broken
