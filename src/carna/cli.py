@@ -104,7 +104,8 @@ def demo(
         _OUT.print("[bold]3 run[/]         every application that is ready")
     failed = _make(reading, out / "results", _order(None, None, None, 0), 1, as_json=as_json, open_=open_)
     if not as_json:
-        _OUT.print("\n[bold]the truth beside it[/]  " + ", ".join(f"{k} {v}" for k, v in truth.items()))
+        beside = ", ".join(f"{k} {v}" for k, v in truth.items())
+        _OUT.print(f"\n[bold]the truth beside it[/]  {beside}", soft_wrap=True)
         _OUT.print(f"[dim]{time.perf_counter() - begun:.1f} s[/]")
     raise typer.Exit(_exit_code(reading, failed))
 
@@ -284,9 +285,9 @@ def _make(reading: Any, out: Path, order: Any, workers: int, *, as_json: bool, o
         for problem in problems:
             _OUT.print(f"problem  {problem}", markup=False, style="yellow")
         pages = [f for m in made for f in m.files if f.endswith("report.html")]
-        _OUT.print(
-            f"\n{len(made)} studies, {len(problems)} problems" + (f", report: {pages[0]}" if pages else "")
-        )
+        _OUT.print(f"\n{len(made)} studies, {len(problems)} problems")
+        for page in pages[:1]:
+            _OUT.print(f"report: {page}", soft_wrap=True)
         if open_ and pages:
             typer.launch(Path(pages[0]).resolve().as_uri())
     return any(m.failed for m in made)

@@ -31,7 +31,7 @@ _NO_TRUTH = "the fullest and emptiest frame of a curve; frames between two sampl
 @application(
     version="1.0",
     gives=(
-        codes.HEART,
+        codes.REGION_OF_INTEREST,
         codes.IMAGE_QUALITY,
         codes.END_DIASTOLE,
         codes.END_SYSTOLE,
@@ -66,7 +66,8 @@ def heart_locate(
         )
     region = Region(
         id="heart",
-        code=codes.HEART,
+        # What moves is a place to look, not a segmentation of the heart.
+        code=codes.REGION_OF_INTEREST,
         site=codes.HEART,
         labels=_labels(found, margin / cine.planes[0].spacing_mm[1]),
         planes=cine.planes,
@@ -87,7 +88,7 @@ def heart_locate(
         id="heart.sure",
         code=codes.IMAGE_QUALITY,
         verdict="met" if found.confidence >= SURE else "not met",
-        rule=f"the place stands out: margin over the second best at least {SURE} (here {found.confidence:.2f})",
+        rule=f"the place stands out: {found.confidence:.2f} ahead of the second best, at least {SURE} needed",
         of=("heart",),
         evidence=(seen,),
     )
@@ -95,7 +96,7 @@ def heart_locate(
 
 
 _IDS = {
-    "heart": codes.HEART,
+    "heart": codes.REGION_OF_INTEREST,
     "heart.sure": codes.IMAGE_QUALITY,
     "heart.blood": codes.BRIGHT_BLOOD,
     "heart.ed": codes.END_DIASTOLE,

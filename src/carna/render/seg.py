@@ -150,7 +150,7 @@ def _segmentation(
     _describe(out, findings, region, moment, kind)
     _place(out, findings, region, shown, sources, kind)
     _when(out, frame, _time_ms(region, moment))
-    used = [s for s in sources if s is not None] or [
+    used = [s for of_plane in sources for s in of_plane] or [
         Reference(s.sop_class, s.uid, s.series or part.origin.uid) for s in part.origin.sources if s.sop_class
     ]
     out.ReferencedSeriesSequence = series_items(used)
@@ -229,8 +229,8 @@ def _describe(out: Dataset, findings: Findings, region: Region, moment: int, kin
     out.SegmentSequence = segments
 
 
-def _sources(planes: tuple[Grid, ...], part: Part, frame: int | None) -> list[Reference | None]:
-    """Return the source image of each plane at a moment; None where the part has no such plane."""
+def _sources(planes: tuple[Grid, ...], part: Part, frame: int | None) -> list[tuple[Reference, ...]]:
+    """Return the source images of each plane: of one moment, or of all where a region has none."""
     match part:
         case Image():
             own = tuple(part.grid.plane(k) for k in range(part.grid.shape[0]))
@@ -241,17 +241,18 @@ def _sources(planes: tuple[Grid, ...], part: Part, frame: int | None) -> list[Re
         case _:
             assert_never(part)
     every = frame_references(part)
-    if not own or not every or (isinstance(part, Cine) and frame is None):
-        return [None] * len(planes)
-    first = len(own) * frame if isinstance(part, Cine) and frame is not None else 0
+    if not own or not every:
+        return [()] * len(planes)
+    moments = range(len(every) // len(own)) if isinstance(part, Cine) and frame is None else (frame or 0,)
     origins = np.array([plane.origin for plane in own])
-    found: list[Reference | None] = []
+    found: list[tuple[Reference, ...]] = []
     for plane in planes:
         distance = np.square(origins - plane.origin).sum(axis=1)
         # Planes of one place, as in a list of single frames, are told apart by their moment.
         near = np.flatnonzero(distance < distance.min() + 1e-6)
         k = int(near[frame if isinstance(part, Planes) and frame is not None and frame < len(near) else 0])
-        found.append(every[first + k] if own[k].same(plane) else None)
+        at = [len(own) * t + k for t in moments] if isinstance(part, Cine) else [k]
+        found.append(tuple(every[n] for n in at) if own[k].same(plane) else ())
     return found
 
 
@@ -260,7 +261,7 @@ def _place(
     findings: Findings,
     region: Region,
     shown: list[tuple[int, int]],
-    sources: list[Reference | None],
+    sources: list[tuple[Reference, ...]],
     kind: Kind,
 ) -> None:
     """Fill in frame of reference, dimensions and functional groups."""
@@ -273,7 +274,7 @@ def _place(
     measures = [_measures(plane) for plane in planes]
     turned = [_of(ImageOrientationPatient=_ds(plane.orientation)) for plane in planes]
     positions = [_of(ImagePositionPatient=_ds(plane.origin)) for plane in planes]
-    derivations = [None if source is None else _derivation(source) for source in sources]
+    derivations = [_derivation(of_plane) if of_plane else None for of_plane in sources]
     shared = Dataset()
     same_measures, same_turn = all(m == measures[0] for m in measures), all(t == turned[0] for t in turned)
     if same_measures:
@@ -336,13 +337,16 @@ def _measures(plane: Grid) -> Dataset:
     return _of(SliceThickness=_ds((thickness,))[0], PixelSpacing=_ds((rows, columns)))
 
 
-def _derivation(source: Reference) -> Dataset:
-    stored = _of(ReferencedSOPClassUID=source.sop_class, ReferencedSOPInstanceUID=source.uid)
-    if source.frame:
-        stored.ReferencedFrameNumber = source.frame
-    stored.PurposeOfReferenceCodeSequence = [coded(_PURPOSE)]
-    stored.SpatialLocationsPreserved = "YES"
-    return _of(SourceImageSequence=[stored], DerivationCodeSequence=[coded(_DERIVATION)])
+def _derivation(sources: tuple[Reference, ...]) -> Dataset:
+    stored = []
+    for source in sources:
+        one = _of(ReferencedSOPClassUID=source.sop_class, ReferencedSOPInstanceUID=source.uid)
+        if source.frame:
+            one.ReferencedFrameNumber = source.frame
+        one.PurposeOfReferenceCodeSequence = [coded(_PURPOSE)]
+        one.SpatialLocationsPreserved = "YES"
+        stored.append(one)
+    return _of(SourceImageSequence=stored, DerivationCodeSequence=[coded(_DERIVATION)])
 
 
 def _of(**attributes: Any) -> Dataset:

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from carna import codes
 from carna.case import Case
 from carna.findings import (
     Absent,
@@ -31,7 +32,7 @@ from carna.findings import (
     Unknown,
 )
 from carna.render.say import both, kind, uncertainty, value
-from carna.render.words import Language, words
+from carna.render.words import Language, Words, words
 
 __all__ = ["CARRIES", "COLUMNS", "rows", "to_csv", "to_csv_files"]
 
@@ -88,7 +89,7 @@ def rows(findings: Findings, language: Language = "en") -> list[dict[str, Any]]:
             "code": item.code.value,
             "scheme": item.code.scheme,
             "meaning": in_words.meaning(item.code),
-            "site": in_words.meaning(item.site) if item.site else "",
+            "site": _site(item, in_words),
         }
         match item:
             case Measurement():
@@ -124,6 +125,15 @@ def rows(findings: Findings, language: Language = "en") -> list[dict[str, Any]]:
                 assert_never(item)
         found.append(row)
     return found
+
+
+def _site(item: Item, in_words: Words) -> str:
+    """Return the site in words; a lead by its name."""
+    if item.site is None:
+        return ""
+    return next(
+        (name for name, lead in codes.LEADS.items() if lead == item.site), in_words.meaning(item.site)
+    )
 
 
 def _events(item: Events) -> str:

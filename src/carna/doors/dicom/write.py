@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ _PASSED_ON: Final = (
 )  # fmt: skip
 
 
-def write_study(study: Study, folder: Path) -> list[Path]:
+def write_study(study: Study, folder: str | PathLike[str]) -> list[Path]:
     """Write every part of a study as DICOM files, one folder a part, each file whole.
 
     Parameters
@@ -47,7 +48,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
     study : Study
         Of `Image`, `Cine` and `Planes` (MR or CT) and `Ecg` parts. A `Record` gives the patient's age,
         height and weight to all files; its other entries have no place in them.
-    folder : Path
+    folder : path
         Made if missing; files of the same name are replaced.
 
     Returns
@@ -80,7 +81,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
         parts.append(part)
     written: list[Path] = []
     for number, part in enumerate(parts, 1):
-        place = folder / f"{number:03d}_{part.origin.modality or 'ECG'}"
+        place = Path(folder) / f"{number:03d}_{part.origin.modality or 'ECG'}"
         for n, ds in enumerate(datasets(part, study, number=number), 1):
             path = place / f"{n:05d}.dcm"
             write_whole(path, encode(ds))
