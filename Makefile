@@ -36,7 +36,7 @@ test: $(STAMP)  ## everything: check, real data, peers, docs
 	$(BIN)/ruff check src tests
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 bench: $(STAMP)  ## speed beside the peers
@@ -44,7 +44,7 @@ bench: $(STAMP)  ## speed beside the peers
 	$(BIN)/carna bench beats
 
 docs: $(STAMP)  ## the documentation site in site/
-	$(BIN)/mkdocs build --strict --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 clean:  ## remove what was built
 	rm -rf .venv demo site dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -130,9 +130,14 @@ def test_everything_a_real_cart_said_is_there(real: bytes) -> None:
     assert found.status == "preliminary"
     numbers = {i.code: (i.value, i.unit) for i in found.items if isinstance(i, Measurement)}
     assert numbers == {
-        codes.RR_INTERVAL: (982, "ms"), codes.PR_INTERVAL: (161, "ms"), codes.QRS_DURATION: (75, "ms"),
-        codes.QT_INTERVAL: (368, "ms"), codes.QTC_INTERVAL: (370, "ms"), codes.P_AXIS: (74, "deg"),
-        codes.QRS_AXIS: (52, "deg"), codes.T_AXIS: (57, "deg"),
+        codes.RR_INTERVAL: (982, "ms"),
+        codes.PR_INTERVAL: (161, "ms"),
+        codes.QRS_DURATION: (75, "ms"),
+        codes.QT_INTERVAL: (368, "ms"),
+        codes.QTC_INTERVAL: (370, "ms"),
+        codes.P_AXIS: (74, "deg"),
+        codes.QRS_AXIS: (52, "deg"),
+        codes.T_AXIS: (57, "deg"),
     }
     (missing,) = [i for i in found.items if isinstance(i, Absent)]
     assert missing.code == codes.PP_INTERVAL
@@ -311,16 +316,21 @@ def test_annotations_with_numbers_codes_places_and_units_nobody_knows() -> None:
     stored = np.zeros((1000, 2), "<i2")
     notes = [
         annotation(
-            ConceptNameCodeSequence=code("2:2048", "MDC", "R amplitude"), NumericValue="1.25",
-            MeasurementUnitsCodeSequence=code("mV", "UCUM"), ReferencedWaveformChannels=[1, 2],
+            ConceptNameCodeSequence=code("2:2048", "MDC", "R amplitude"),
+            NumericValue="1.25",
+            MeasurementUnitsCodeSequence=code("mV", "UCUM"),
+            ReferencedWaveformChannels=[1, 2],
         ),
         annotation(
-            ConceptNameCodeSequence=code("2:15872", "MDC", "PR"), NumericValue="160",
-            MeasurementUnitsCodeSequence=code("ms", "UCUM"), TemporalRangeType="SEGMENT",
+            ConceptNameCodeSequence=code("2:15872", "MDC", "PR"),
+            NumericValue="160",
+            MeasurementUnitsCodeSequence=code("ms", "UCUM"),
+            TemporalRangeType="SEGMENT",
             ReferencedSamplePositions=[101, 181],
         ),
         annotation(
-            ConceptNameCodeSequence=code("Q", "99M", "Quirk"), NumericValue="3",
+            ConceptNameCodeSequence=code("Q", "99M", "Quirk"),
+            NumericValue="3",
             MeasurementUnitsCodeSequence=code("blobs", "99M", "blobs"),
         ),
         annotation(
@@ -328,11 +338,13 @@ def test_annotations_with_numbers_codes_places_and_units_nobody_knows() -> None:
             ConceptCodeSequence=code("164889003", "SCT", "AF"),
         ),
         annotation(
-            ConceptNameCodeSequence=code("10:8208", "MDC", "Normal beat"), TemporalRangeType="MULTIPOINT",
+            ConceptNameCodeSequence=code("10:8208", "MDC", "Normal beat"),
+            TemporalRangeType="MULTIPOINT",
             ReferencedSamplePositions=[1, 501],
         ),
         annotation(
-            ConceptNameCodeSequence=code("10:256", "MDC", "P wave"), TemporalRangeType="SEGMENT",
+            ConceptNameCodeSequence=code("10:256", "MDC", "P wave"),
+            TemporalRangeType="SEGMENT",
             ReferencedTimeOffsets=["100", "180"],
         ),
         annotation(ConceptNameCodeSequence=code("10:8336", "MDC", "PVC"), ReferencedSamplePositions=[5000]),
