@@ -58,7 +58,7 @@ def test_results_read_back_as_prior_findings(demo):
 
 
 def test_show_prints_the_findings(demo):
-    found = next(f for f in demo[1]["studies"][0]["files"] if f.endswith("ecg_rhythm/findings.json"))
+    found = next(f for f in demo[1]["studies"][0]["files"] if f.endswith("ecg_reading/findings.json"))
     done = carna("show", found)
     assert done.returncode == 0 and "beats.count" in done.stdout
 
@@ -67,7 +67,7 @@ def test_apps_as_json_is_the_declaration():
     cards = {a["name"]: a for a in json.loads(carna("apps", "--json").stdout)}
     assert cards["heart_locate"]["needs"][0]["view"] == "SAX"
     assert cards["heart_locate"]["settings"][0]["unit"] == "mm"
-    assert cards["ecg_rhythm"]["stakes"] == "low"
+    assert cards["ecg_reading"]["stakes"] == "low"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,20 @@ def test_nothing_is_written_outside_out(tmp_path):
     carna("read", "in", "-o", "results", cwd=tmp_path)
     assert {p.name for p in tmp_path.iterdir()} <= {"in", "results"}
     assert {p.name for p in (tmp_path / "in").iterdir()} == {"junk.dcm"}
+
+
+def test_results_inside_the_input_are_not_read_again(tmp_path):
+    (tmp_path / "ecg.csv").write_text("# rate_hz=500, unit=mV\nII\n" + "0.1\n-0.1\n" * 1500)
+    first, second = (carna("read", ".", "--json", cwd=tmp_path) for _ in range(2))
+    assert json.loads(first.stdout)["studies"][0]["kind"] == ["ecg"]
+    assert json.loads(first.stdout) == json.loads(second.stdout)
+
+
+def test_an_out_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "ecg.csv").write_text("# rate_hz=500, unit=mV\nII\n" + "0.1\n-0.1\n" * 1500)
+    (tmp_path / "taken").touch()
+    done = carna("read", "ecg.csv", "-o", "taken", cwd=tmp_path)
+    assert done.returncode == 2 and "can't be written" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

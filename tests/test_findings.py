@@ -166,6 +166,16 @@ def test_an_id_is_used_once():
 def test_final_needs_a_person():
     with pytest.raises(InputError, match="nobody reviewed"):
         Findings("1", "p", (measured(),), Manifest("a", "1"), status="final")
+    with pytest.raises(InputError, match="nobody"):
+        Review(" ", "2026-01-01", {})
+
+
+def test_findings_of_a_virtual_patient_are_never_final():
+    made_up = Findings("1", "p", (measured(),), Manifest("a", "1"), synthetic=True)
+    review = Review("Dr. A", "2026-01-01", {"lv.edv": "accepted"})
+    assert made_up.corrected((), review).status == "preliminary"
+    with pytest.raises(InputError, match="virtual patient"):
+        made_up.corrected((), review, final=True)
 
 
 def test_a_correction_keeps_the_rest_and_names_its_parent():
@@ -199,3 +209,22 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="missing beside"):
         load(tmp_path)
     assert len(digest) == 64
+
+
+@pytest.mark.parametrize(("step", "volume"), [(8.0, 0.064), (8.5, 0.064), (17.7, None)])
+def test_a_region_with_gaps_has_no_volume(step, volume):
+    """Two voxels of 2 x 2 x 8 mm; what lies between planes that do not touch was not seen."""
+    planes = []
+    for k in range(2):
+        affine = np.diag([8.0, 2.0, 2.0, 1.0])
+        affine[0, 3] = k * step
+        planes.append(Grid((1, 1, 1), affine))
+    region = Region(
+        id="r",
+        code=codes.HEART,
+        labels=np.ones((2, 1, 1)),
+        planes=tuple(planes),
+        segments=(Segment(1, codes.HEART),),
+    )
+    found = region.volume_ml(1)
+    assert found is None if volume is None else float(found) == pytest.approx(volume)

@@ -110,7 +110,7 @@ def test_every_record_is_read_and_answered(data, tmp_path, name, records):
     assert len(ecgs) == records
     for study in ecgs:
         items = {
-            i["id"]: i for f in study["findings"] if f["application"] == "ecg_rhythm" for i in f["items"]
+            i["id"]: i for f in study["findings"] if f["application"] == "ecg_reading" for i in f["items"]
         }
         assert "rate" in items or study["not_run"], study["uid"]
     assert all("LICENSE" in p["file"] or p["found"] == "not a format Carna knows" for p in said["problems"])

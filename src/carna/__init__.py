@@ -2,7 +2,7 @@
 
 >>> import carna
 >>> reading = carna.read("study/")  # doctest: +SKIP
->>> findings = carna.run(carna.applications()["ecg_rhythm"], reading.cases[0], uid)  # doctest: +SKIP
+>>> findings = carna.run(carna.applications()["ecg_reading"], reading.cases[0], uid)  # doctest: +SKIP
 
 Names are imported when first used, so ``import carna`` costs nothing.
 """

@@ -2,7 +2,7 @@
 
 >>> from carna.check import check
 >>> from carna.app import applications
->>> check(applications()["ecg_rhythm"]).ok  # doctest: +SKIP
+>>> check(applications()["ecg_reading"]).ok  # doctest: +SKIP
 True
 
 The cases are virtual patients, so any application, ours or a stranger's, can be checked
@@ -79,12 +79,13 @@ def check(app: Application, case: Case | None = None) -> Report:
     Parameters
     ----------
     case : Case or None
-        A case the application can run on; by default a virtual patient.
+        A case the application can run on; by default the virtual patient that meets its needs.
     """
     if case is None:
-        from carna.phantom import virtual_case
+        from carna.phantom import virtual_case, virtual_holter
 
-        case = virtual_case()
+        short, long = virtual_case(), virtual_holter()
+        case = short if not ready(app, short, short.studies[0].uid) else long
     promises: tuple[tuple[str, Callable[[Application, Case, str], None]], ...] = (
         ("the declaration is complete", _declaration),
         ("it runs on a case that meets its needs", _runs),

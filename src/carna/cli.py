@@ -4,19 +4,21 @@ Exit codes
 ----------
 0   done; problems of single files are listed, they are no failure
 1   an application or a renderer failed (a bug): its name is printed, the rest is written
-2   the command is wrong: an unknown name, a setting out of range, a missing path
-3   nothing could be read
+2   the command is wrong: an unknown name, a setting out of range, an OUT that can't be written
+3   nothing could be read, or no path is there
 130 interrupted; what was written before is whole
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +29,7 @@ import typer
 from rich.console import Console
 
 from carna import __version__
+from carna.codes import LEADS
 from carna.errors import CarnaError
 from carna.progress import SILENT, Progress
 
@@ -37,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+INTERRUPTED = 130  # what typer exits with on Ctrl-C
 _OUT = Console(highlight=False)
 _ERR = Console(stderr=True, highlight=False)
 AsJson = Annotated[
@@ -69,7 +73,8 @@ def read(
 
     order = _order(only, set_, format_, seed)
     with _progress("reading", quiet=as_json) as progress:
-        reading = read_files(paths, progress=progress)
+        # Results of an earlier run are no input, wherever OUT lies.
+        reading = read_files(paths, leave_out=out, progress=progress)
     failed = _make(reading, out, order, workers, as_json=as_json, open_=open_)
     raise typer.Exit(_exit_code(reading, failed))
 
@@ -91,13 +96,13 @@ def demo(
     begun = time.perf_counter()
     with _progress("a virtual patient", quiet=as_json) as progress:
         study, truth = virtual_study(seed, progress=progress)
-        files = write_study(study, out / "patient")
+        # Each virtual patient has a folder of its own: an earlier one is not read along with it.
+        folder = out / "patient" / study.patient.id
+        files = write_study(study, folder)
     if not as_json:
-        _OUT.print(
-            f"[bold]1 receive[/]     {len(files)} DICOM files of {study.patient.name} in {out / 'patient'}"
-        )
+        _OUT.print(f"[bold]1 receive[/]     {len(files)} DICOM files of {study.patient.name} in {folder}")
     with _progress("reading", quiet=as_json) as progress:
-        reading = read_files(out / "patient", progress=progress)
+        reading = read_files(folder, progress=progress)
     if not as_json:
         parts = sum(len(s.parts) for c in reading.cases for s in c.studies)
         _OUT.print(f"[bold]2 understand[/]  {parts} parts, {len(reading.problems)} problems")
@@ -234,14 +239,19 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold what no encoding has; it is said as \udcff, never a failure.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except CarnaError as error:
         _ERR.print(f"carna: {error}", markup=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _ERR.print("carna: interrupted; what was written before is whole")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _ERR.print("carna: interrupted; what was written before is whole")
+        raise
 
 
 def _order(only: list[str] | None, set_: list[str] | None, formats: list[str] | None, seed: int) -> Any:
@@ -299,13 +309,18 @@ def _tell(made: Any) -> None:
     for found in made.findings:
         _OUT.print(f"  [bold]{found['application']}[/] {found['version']}")
         lines: dict[str, list[str]] = {}
+        verdicts = Counter(row["verdict"] for row in found["items"] if row["kind"] == "Statement")
         for row in found["items"]:
-            if row["kind"] in ("Measurement", "Statement", "Absent"):
-                # A person at a terminal wants the verdict; the rule stands in the report.
-                said = row["verdict_said"] if row["kind"] == "Statement" else row["said"]
-                lines.setdefault(row["meaning"], []).append(f"{row['site']} {said}".strip())
+            # A person at a terminal wants what was found; leads and rules stand in the report.
+            if row["kind"] in ("Measurement", "Absent") and row["site"] not in LEADS:
+                lines.setdefault(row["meaning"], []).append(row["said"])
+            elif row["kind"] == "Statement" and row["verdict"] == "met" and row["site"] not in LEADS:
+                lines.setdefault(row["meaning"], []).append(row["verdict_said"])
         for meaning, said_of in lines.items():
-            _OUT.print(f"    {meaning}: {', '.join(said_of)}", markup=False, soft_wrap=True)
+            _OUT.print(f"    {meaning}: {', '.join(dict.fromkeys(said_of))}", markup=False, soft_wrap=True)
+        if verdicts:
+            told = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
+            _OUT.print(f"    [dim]criteria: {told}[/]")
     for name, why in made.not_run.items():
         _OUT.print(f"  [dim]{name} not run: {why}[/]")
 
@@ -414,7 +429,8 @@ def _progress(what: str, *, quiet: bool) -> Iterator[Progress]:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, default=str) + "\n")
 
 
 def _usage(text: str) -> CarnaError:

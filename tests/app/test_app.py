@@ -124,8 +124,10 @@ def test_applications_in_a_circle_are_refused():
 
 def said(value, *, rank="run"):
     item = Measurement(id="rate", code=codes.HEART_RATE, value=value, unit="/min", uncertainty=Sd(1.0))
-    first = Findings("s", "P1", (item,), Manifest(rank, "1"))
     if rank == "run":
+        return Findings("s", "P1", (item,), Manifest("a", "1", started="2026-01-01T08:00:00"))
+    first = Findings("s", "P1", (item,), Manifest(rank, "1"))
+    if rank == "prior":
         return first
     review = Review("Dr. B", "2026-01-01", {})
     if rank == "correction":
@@ -134,8 +136,14 @@ def said(value, *, rank="run"):
 
 
 def test_a_correction_goes_before_a_signed_prior_before_our_newest_run():
-    everything = [said(1.0), said(2.0, rank="correction"), said(3.0, rank="signed"), said(4.0)]
-    for keep, value in (((0, 1, 2, 3), 2.0), ((0, 2, 3), 3.0), ((0, 3), 4.0)):
+    everything = [
+        said(1.0),
+        said(2.0, rank="correction"),
+        said(3.0, rank="signed"),
+        said(4.0),
+        said(5.0, rank="prior"),
+    ]
+    for keep, value in (((0, 1, 2, 3, 4), 2.0), ((0, 2, 3, 4), 3.0), ((0, 3, 4), 4.0), ((4,), 5.0)):
         filled = fill(needs_rate, case(findings=[everything[n] for n in keep]), "s")
         assert filled.arguments["said"].value == value
 
@@ -143,6 +151,21 @@ def test_a_correction_goes_before_a_signed_prior_before_our_newest_run():
 def test_two_of_equal_rank_are_refused():
     with pytest.raises(NeedError, match="equal rank"):
         fill(needs_rate, case(findings=[said(1.0, rank="signed"), said(2.0, rank="signed 2")]), "s")
+
+
+def test_two_unsigned_priors_are_not_told_apart_by_their_order():
+    with pytest.raises(NeedError, match="equal rank"):
+        fill(needs_rate, case(findings=[said(1.0, rank="prior"), said(2.0, rank="prior")]), "s")
+
+
+def test_what_a_person_rejected_fills_nothing():
+    ours = said(1.0)
+    reviewed = ours.corrected((), Review("Dr. B", "2026-01-01", {"rate": "rejected"}))
+    with pytest.raises(NeedError, match="no finding"):
+        fill(needs_rate, case(findings=[ours, reviewed]), "s")
+    again = reviewed.corrected((ours["rate"],), Review("Dr. C", "2026-01-02", {"rate": "supplemented"}))
+    filled = fill(needs_rate, case(findings=[ours, reviewed, again]), "s")
+    assert filled.uids["said"] == (again.uid,)
 
 
 def test_a_broken_contract_fails_the_run():

@@ -6,10 +6,12 @@ import lzma
 import os
 import socket
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
 
+from carna.doors import files
 from carna.doors.files import walk
 
 
@@ -46,6 +48,65 @@ def test_empty_files_sockets_and_missing_paths_are_problems(tmp_path):
         "no such file or folder",
         "the file is empty",
     ]
+
+
+def test_a_path_too_long_for_the_system_is_a_problem(tmp_path):
+    (tmp_path / "one.txt").write_text("1")
+    shut = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than any one path may be
+        os.mkdir("d" * 240, dir_fd=shut)
+        shut, above = os.open("d" * 240, os.O_RDONLY, dir_fd=shut), shut
+        os.close(above)
+    os.close(shut)
+    blobs, problems = walk([tmp_path])
+    assert names(blobs) == ["one.txt"]
+    assert "File name too long" in problems[0].found
+
+
+def test_names_that_are_no_text_can_be_said(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    for name in (b"/r\xff.hea", b"/r\xff.dat"):
+        with open(folder + name, "wb") as file:
+            file.write(b"1")
+    blobs, _ = walk([tmp_path])
+    assert [b.file.encode() for b in blobs] == [rb"r\udcff.dat", rb"r\udcff.hea"]
+    assert all(b.load() == b"1" and b.neighbours[b.file] is b for b in blobs)
+
+
+def test_the_folder_of_the_results_is_no_input_unless_it_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.txt").write_text("1")
+    (tmp_path / "out" / "p").mkdir(parents=True)
+    (tmp_path / "out" / "p" / "two.txt").write_text("2")
+    for paths, found in (
+        ([tmp_path], ["one.txt"]),
+        ([tmp_path / "out"], ["two.txt"]),
+        ([tmp_path / "out" / "p"], ["two.txt"]),
+        ([tmp_path / "in", tmp_path / "out"], ["one.txt", "two.txt"]),
+    ):
+        assert names(walk(paths, tmp_path / "out")[0]) == found
+    assert names(walk([tmp_path], tmp_path / "nowhere")[0]) == ["one.txt", "two.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.gz", "a.xz", "a.tar.gz"])
+def test_what_unpacks_to_much_is_not_kept(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(files, "KEPT_BYTES", 1 << 20)
+    data = bytes(8 << 20) + b"end"
+    if name.endswith(".tar.gz"):
+        with tarfile.open(tmp_path / name, "w:gz") as tar:
+            for n in range(2):
+                info = tarfile.TarInfo(f"{n}.bin")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    else:
+        (tmp_path / name).write_bytes((gzip if name == "a.gz" else lzma).compress(data))
+    tracemalloc.start()
+    blobs, problems = walk([tmp_path])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not problems and kept < 4 << 20
+    assert all(b.size == len(data) and b.load() == data for b in blobs)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])

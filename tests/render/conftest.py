@@ -65,13 +65,13 @@ def ecg_values() -> np.ndarray:
 
 
 def plane(k: int) -> Grid:
-    """A short-axis plane: columns to the left, rows to the back, 10 mm apart towards the feet."""
+    """A short-axis plane: columns to the left, rows to the back, 10 mm thick and apart, towards the feet."""
     return Grid.from_dicom(
         size=(64, 64),
         position=(-40, -40, -10.0 * k),
         orientation=(1, 0, 0, 0, 1, 0),
         spacing_mm=(1.5, 1.5),
-        thickness_mm=8.0,
+        thickness_mm=10.0,
         frame=FRAME_OF_REFERENCE,
     )
 

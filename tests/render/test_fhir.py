@@ -173,7 +173,7 @@ def test_research_and_test_data_are_labelled(small, rhythm):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_review_is_in_the_provenance(small, rhythm, version):
     review = Review("Dr. <Z>", "2024-03-02T08:00:00+00:00", {"ecg.rate": "accepted"})
-    final = rhythm.corrected((), review, final=True)
+    final = replace(rhythm, synthetic=False).corrected((), review, final=True)
     resources = validated(to_fhir(final, small.case, version), version)
     (provenance,) = resources["Provenance"]
     assert provenance["agent"][1]["who"]["display"] == "Dr. <Z>"

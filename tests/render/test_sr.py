@@ -39,7 +39,8 @@ from carna.findings import (
     Unknown,
 )
 from carna.render.carries import left_out
-from carna.render.sr import CARRIES, FEW, to_sr
+from carna.render.sr import CARRIES, to_sr
+from carna.render.sr_parts import FEW
 from carna.space import Grid, Surface
 from carna.study import Cine, Ecg, Lazy, Origin, Patient, Source, Study
 
@@ -304,7 +305,10 @@ def test_who_how_and_for_what(report: Dataset) -> None:
     assert parameters == ["papillary = True", "threshold = 0.5", f"model net sha256 {'ab' * 32}"]
     assert report.VerificationFlag == "UNVERIFIED"
     assert report.PreliminaryFlag == "PRELIMINARY"
-    assert (report.ContentDate, report.ContentTime) == ("20240306", "080910")
+    assert (report.ContentDate, report.ContentTime) == (
+        "20240305",
+        "101112",
+    )  # of the study: two runs that say the same are one content
     assert str(report.PatientName) == "王^小明"
     assert report.SeriesDescription.startswith("RESEARCH USE")
     assert "Method: doi:10.1016/j.jcmg.2019.09.009" in [i.TextValue for i in items(report, "TEXT")]

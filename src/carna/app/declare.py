@@ -3,7 +3,7 @@
 ::
 
     @application(version="1.0", gives=(codes.HEART_RATE,), cites=("doi:...",))
-    def ecg_rhythm(
+    def ecg_reading(
         ecg: Annotated[Ecg, Need("a rhythm strip", min_seconds=5)],
         *,
         low_rate: Annotated[float, Setting("/min", 20, 100, "slower than this is bradycardia")] = 60.0,
@@ -47,6 +47,8 @@ class Need:
         As in `Fingerprint`; empty means any.
     min_phases, min_slices, min_seconds, leads
         The least that is enough.
+    max_seconds : float
+        A longer recording is for another application.
     finding : Concept or None
         Ask for earlier findings of this concept instead of a part.
     """
@@ -59,6 +61,7 @@ class Need:
     min_phases: int = 0
     min_slices: int = 0
     min_seconds: float = 0.0
+    max_seconds: float = math.inf
     leads: tuple[str, ...] = ()
     finding: Concept | None = None
 
@@ -79,6 +82,10 @@ class Need:
             (print_.phases < self.min_phases, f"{print_.phases} phases, fewer than {self.min_phases}"),
             (print_.slices < self.min_slices, f"{print_.slices} slices, fewer than {self.min_slices}"),
             (print_.seconds < self.min_seconds, f"{print_.seconds:g} s, shorter than {self.min_seconds:g} s"),
+            (
+                print_.seconds > self.max_seconds,
+                f"{print_.seconds:g} s, longer than {self.max_seconds:g} s",
+            ),
             (missing, f"no lead {', '.join(missing)}"),
         )
         return "; ".join(text for bad, text in reasons if bad)
@@ -176,8 +183,10 @@ def _parse(value: object, kind: type) -> Value | None:
 class Application:
     """A function and what its signature declares.
 
-    ``stakes`` is "high" if the result can lead to treatment; ``validated`` says that it was
-    proven on real patients, with the record in the documentation.
+    ``gives`` is always spoken of, as a value or as `Absent`; ``may_give`` only where there is
+    something to say, such as the measurements of a lead. ``stakes`` is "high" if the result can
+    lead to treatment; ``validated`` says that it was proven on real patients, with the record in
+    the documentation.
     """
 
     name: str
@@ -191,6 +200,7 @@ class Application:
     stakes: Literal["high", "low"] = "low"
     validated: bool = False
     takes_job: bool = field(default=False)
+    may_give: tuple[Concept, ...] = ()
 
     @property
     def title(self) -> str:
@@ -214,6 +224,7 @@ def application(
     cites: tuple[str, ...] = (),
     stakes: Literal["high", "low"] = "low",
     validated: bool = False,
+    may_give: tuple[Concept, ...] = (),
 ) -> Callable[[Callable[..., Any]], Application]:
     """Declare a function as an application.
 
@@ -246,7 +257,7 @@ def application(
                 raise ContractError(f"{name} takes *{parameter.name}", needed="named parameters only")
         return Application(
             name, version, inspect.cleandoc(function.__doc__), gives, tuple(slots), MappingProxyType(knobs),
-            function, cites, stakes, validated, takes_job,
+            function, cites, stakes, validated, takes_job, may_give,
         )  # fmt: skip
 
     return declare

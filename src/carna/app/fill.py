@@ -1,6 +1,7 @@
 """Which part or finding fills a need, and why another does not.
 
-Findings: a human correction before a signed prior before our newest run. Parts: the one that
+Findings: a human correction before a signed prior before our newest run before an unsigned
+prior; what a person corrected or rejected fills nothing any more. Parts: the one that
 fits; of a plane that was repeated, the newest. Two that fit equally well are refused with the
 question that would decide: nothing is chosen because it came first.
 """
@@ -9,23 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import Any, Final
 
 from carna.app.declare import Application, Slot
 from carna.case import Case
 from carna.errors import NeedError
 from carna.findings import Findings, Item
-from carna.study import Cine, Fingerprint, Image, Part, Planes, Study, fingerprint
+from carna.study import Cine, Fingerprint, Image, Origin, Part, Planes, Record, Study, fingerprint
 
 NO_CHOICE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """What an application is called with: arguments by name, and the UID each came from."""
+    """What an application is called with: arguments, the UIDs each came from, the repeats left out."""
 
     arguments: Mapping[str, Any]
     uids: Mapping[str, tuple[str, ...]]
+    repeated: Mapping[str, tuple[str, ...]]
 
 
 def ready(app: Application, case: Case, study: str) -> str:
@@ -54,16 +57,18 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
     prints = {p.origin.uid: fingerprint(p, examined) for p in examined.parts}
     arguments: dict[str, Any] = {}
     uids: dict[str, tuple[str, ...]] = {}
+    repeated: dict[str, tuple[str, ...]] = {}
     for slot in app.slots:
         if slot.need.finding is not None:
             said = _findings(slot, case, study)
             arguments[slot.name] = _one_or_many(slot, [item for _, item in said])
             uids[slot.name] = tuple(f.uid for f, _ in said)
         else:
-            parts = _parts(slot, examined, prints, choose.get(slot.name))
+            parts, left_out = _parts(slot, examined, prints, choose.get(slot.name))
+            repeated[slot.name] = tuple(p.origin.uid for p in left_out)
             arguments[slot.name] = _one_or_many(slot, list(parts))
             uids[slot.name] = tuple(p.origin.uid for p in parts)
-    return Filled(arguments, uids)
+    return Filled(arguments, uids, repeated)
 
 
 def _one_or_many(slot: Slot, found: list[Any]) -> Any:
@@ -72,8 +77,14 @@ def _one_or_many(slot: Slot, found: list[Any]) -> Any:
     return found[0] if found else None
 
 
-def _parts(slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None) -> list[Part]:
+def _parts(
+    slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None
+) -> tuple[list[Part], list[Part]]:
     of_kind = [p for p in study.parts if isinstance(p, slot.classes)]
+    if Record in slot.classes and not of_kind:
+        # What the images' headers say of the person stands in for a record.
+        known = _of_patient(study)
+        return ([known] if known is not None else []), []
     if chosen is not None:
         of_kind = [p for p in of_kind if p.origin.uid == chosen]
     reasons = {p.origin.uid: slot.need.refuses(prints[p.origin.uid]) for p in of_kind}
@@ -81,8 +92,8 @@ def _parts(slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: 
     if slot.many:
         if not fitting and not slot.optional:
             raise _missing(slot, of_kind, reasons)
-        return fitting
-    fitting = _newest_of_repeats(fitting)
+        return fitting, []
+    every, fitting = fitting, _newest_of_repeats(fitting)
     if len(fitting) > 1:
         names = "; ".join(f"{_name(p)} = {p.origin.uid}" for p in fitting)
         raise NeedError(
@@ -92,7 +103,19 @@ def _parts(slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: 
         )
     if not fitting and not slot.optional:
         raise _missing(slot, of_kind, reasons)
-    return fitting
+    return fitting, [p for p in every if p not in fitting]
+
+
+def _of_patient(study: Study) -> Record | None:
+    """Return age at the study and sex as a record, None if neither is known."""
+    who = study.patient
+    age = None
+    if len(who.birth_date) >= 10 and len(study.time) >= 10:
+        days = (date.fromisoformat(study.time[:10]) - date.fromisoformat(who.birth_date[:10])).days
+        age = round(days / 365.25, 2) if days >= 0 else None
+    if age is None and who.sex is None:
+        return None
+    return Record(Origin(f"{study.uid}/patient", "", "patient", format="header"), age, who.sex)
 
 
 def _missing(slot: Slot, of_kind: list[Part], reasons: Mapping[str, str]) -> NeedError:
@@ -127,9 +150,12 @@ def _repeats(a: Part, b: Part) -> bool:
 
 
 def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]:
+    # A correction stands for the whole of its parent: an item it left out was rejected.
+    corrected = {found.parent for found in case.said_of(study) if found.review is not None}
     said = [
         (found, item)
         for found in case.said_of(study)
+        if found.uid not in corrected
         for item in found.items
         if item.code == slot.need.finding and isinstance(item, slot.classes)
     ]
@@ -141,10 +167,8 @@ def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]
         return said
     best = max(_rank(f) for f, _ in said)
     first = [(f, item) for f, item in said if _rank(f) == best]
-    if best == 0:
-        first = [x for x in first if x[0] is first[-1][0]]  # our newest run
-    superseded = {f.parent for f, _ in first}
-    first = [x for x in first if x[0].uid not in superseded]
+    if best == _OUR_RUN:
+        first = [x for x in first if x[0] is first[-1][0]]  # the newest
     if len(first) > 1:
         raise NeedError(
             f"{len(first)} findings of {slot.need.finding} are of equal rank: "
@@ -155,8 +179,14 @@ def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]
     return first
 
 
+_OUR_RUN: Final = 1
+
+
 def _rank(found: Findings) -> int:
-    """Return 2 for a human correction, 1 for a signed prior, 0 for a run of ours."""
+    """Return 3 for a human correction, 2 for a signed prior, 1 for our run, 0 for an unsigned prior."""
     if found.review is not None and found.parent:
+        return 3
+    if found.status == "final":
         return 2
-    return 1 if found.status == "final" else 0
+    # Only a run of ours knows when it began.
+    return _OUR_RUN if found.manifest.started else 0

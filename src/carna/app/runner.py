@@ -133,10 +133,9 @@ def run(
     inputs: tuple[Input, ...] = ()
     try:
         filled = fill(app, case, study, choose)
-        inputs = tuple(
-            Input(name, uid, _digest(examined.part(uid)))
-            for name, uids in filled.uids.items()
-            for uid in uids
+        inputs = (
+            *(Input(n, uid, _digest(examined.part(uid))) for n, uids in filled.uids.items() for uid in uids),
+            *(Input(f"{n}, repeated, not used", u) for n, uids in filled.repeated.items() for u in uids),
         )
         extras = {"job": job} if app.takes_job else {}
         items = tuple(app.function(**filled.arguments, **values, **extras))
@@ -175,7 +174,7 @@ def _keep_contract(app: Application, items: tuple[Any, ...]) -> None:
         if code not in said:
             raise ContractError(f"{app.name} says nothing of {code}", needed="a value or Absent(code, why)")
     for item in items:
-        if item.code not in app.gives:
+        if item.code not in app.gives and item.code not in app.may_give:
             raise ContractError(f"{app.name} speaks of {item.code}", needed="only codes it gives")
         if app.stakes == "high" and isinstance(item, Measurement) and isinstance(item.uncertainty, Unknown):
             raise ContractError(

@@ -32,7 +32,7 @@ _NO_TRUTH = "the fullest and emptiest frame of a curve; frames between two sampl
     version="1.0",
     gives=(
         codes.REGION_OF_INTEREST,
-        codes.IMAGE_QUALITY,
+        codes.PLACE_SURE,
         codes.END_DIASTOLE,
         codes.END_SYSTOLE,
         codes.TIME_TO_END_SYSTOLE,
@@ -86,7 +86,7 @@ def heart_locate(
     )
     sure = Statement(
         id="heart.sure",
-        code=codes.IMAGE_QUALITY,
+        code=codes.PLACE_SURE,
         verdict="met" if found.confidence >= SURE else "not met",
         rule=f"the place stands out: {found.confidence:.2f} ahead of the second best, at least {SURE} needed",
         of=("heart",),
@@ -97,7 +97,7 @@ def heart_locate(
 
 _IDS = {
     "heart": codes.REGION_OF_INTEREST,
-    "heart.sure": codes.IMAGE_QUALITY,
+    "heart.sure": codes.PLACE_SURE,
     "heart.blood": codes.BRIGHT_BLOOD,
     "heart.ed": codes.END_DIASTOLE,
     "heart.es": codes.END_SYSTOLE,

@@ -84,7 +84,10 @@ def doors() -> tuple[Door, ...]:
 
 
 def read(
-    path: str | PathLike[str] | Iterable[str | PathLike[str]], *, progress: Progress = SILENT
+    path: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    leave_out: Path | None = None,
+    progress: Progress = SILENT,
 ) -> Reading:
     """Read everything readable under one path or several; name the rest as problems.
 
@@ -92,6 +95,8 @@ def read(
     ----------
     path : path or paths
         Files, folders or archives, in any mixture of formats.
+    leave_out : Path or None
+        A folder that is not entered from above: where results go is no input, unless it is named.
 
     Returns
     -------
@@ -99,13 +104,18 @@ def read(
         One case a patient, sorted by patient id; problems sorted by file.
     """
     paths = [Path(path)] if isinstance(path, str | PathLike) else [Path(p) for p in path]
-    blobs, problems = walk(paths)
+    blobs, problems = walk(paths, leave_out)
     claimed: dict[str, list[Blob]] = {}
     for blob in blobs:
         door = next((d for d in doors() if d.claims(blob)), None)
         if door is None:
             problems.append(
-                Problem(blob.name, "not a format Carna knows", "DICOM, ECG, geometry, volume or FHIR")
+                Problem(
+                    blob.name,
+                    "not a format Carna knows",
+                    "DICOM, ECG, geometry, volume or FHIR",
+                    "leave it out, or export it in one of these",
+                )
             )
         else:
             claimed.setdefault(door.name, []).append(blob)

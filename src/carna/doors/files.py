@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -31,6 +31,8 @@ HEAD = 4096
 # More than any single cardiac object we know of; a member that claims more is a bomb or a mistake.
 MAX_MEMBER_BYTES = 4 << 30
 MAX_DEPTH = 2
+# What an archive unpacks to is kept up to here; the rest is unpacked again when asked for.
+KEPT_BYTES = 256 << 20
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".gitkeep"})
 
 
@@ -94,48 +96,65 @@ def derived_uid(*names: str) -> str:
     return f"2.25.{uuid.uuid5(NAMESPACE, '/'.join(names)).int}"
 
 
-def walk(paths: Iterable[Path]) -> tuple[list[Blob], list[Problem]]:
-    """Return every file under the paths, and a problem for each one that can't be opened."""
+def walk(paths: Iterable[Path], leave_out: Path | None = None) -> tuple[list[Blob], list[Problem]]:
+    """Return every file under the paths, and a problem for each one that can't be opened.
+
+    ``leave_out`` is a folder that is not entered from above, such as the one of the results; a
+    path that names it or something in it is walked all the same.
+    """
     blobs: list[Blob] = []
     problems: list[Problem] = []
     seen: set[tuple[int, int]] = set()
+    paths = list(paths)
+    # `os.path` says False where `Path` would raise: a name too long, a folder shut to us.
+    if leave_out is not None and os.path.isdir(leave_out):
+        named = any(os.path.isdir(p) and p.samefile(leave_out) for p in paths)
+        seen |= set() if named else {_inode(leave_out.stat())}
     for path in paths:
-        if path.is_dir():
-            for folder in _folders(path, seen, problems):
-                _gather(sorted(folder.iterdir()), blobs, problems)
-        elif path.exists():
-            # The neighbours matter (a .hea needs its .dat) but only the named file is read.
-            around = (
-                [p for p in sorted(path.parent.iterdir()) if p.is_file()] if path.parent.is_dir() else [path]
-            )
+        if os.path.isdir(path):
+            for entries in _folders(path, seen, problems):
+                _gather(entries, blobs, problems)
+        elif os.path.exists(path):
             near: list[Blob] = []
             _gather([path], near, problems)
             if len(near) == 1 and near[0].path is not None:
-                for other in around:
-                    if other != path:
-                        _gather([other], [], [], near[0].neighbours)
+                _meet(near[0])
             blobs += near
         else:
             problems.append(Problem(str(path), "no such file or folder", "an existing path"))
     return blobs, problems
 
 
-def _folders(root: Path, seen: set[tuple[int, int]], problems: list[Problem]) -> Iterator[Path]:
-    """Yield each folder once: a link back to a folder above ends there."""
+def _meet(blob: Blob) -> None:
+    """Let a file that was named alone know its neighbours: a .hea needs its .dat."""
+    assert blob.path is not None
     try:
-        info = root.stat()
+        others = [p for p in sorted(blob.path.parent.iterdir()) if p != blob.path and os.path.isfile(p)]
+    except OSError:  # a folder may let a file be read and not be listed
+        return
+    _gather(others, [], [], blob.neighbours)
+
+
+def _inode(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino
+
+
+def _folders(root: Path, seen: set[tuple[int, int]], problems: list[Problem]) -> Iterator[list[Path]]:
+    """Yield what each folder holds, once: a link back to a folder above ends there."""
+    try:
+        inode = _inode(root.stat())
         entries = sorted(root.iterdir())
     except OSError as error:
         problems.append(
             Problem(str(root), f"the folder can't be opened: {error.strerror}", "a readable folder")
         )
         return
-    if (info.st_dev, info.st_ino) in seen:
+    if inode in seen:
         return
-    seen.add((info.st_dev, info.st_ino))
-    yield root
+    seen.add(inode)
+    yield entries
     for entry in entries:
-        if entry.is_dir():
+        if os.path.isdir(entry):
             yield from _folders(entry, seen, problems)
 
 
@@ -148,7 +167,7 @@ def _gather(
     """Append the blobs of one folder's files."""
     around: dict[str, Blob] = {} if neighbours is None else neighbours
     for path in paths:
-        name = path.as_posix()
+        name = _sayable(path.as_posix())
         try:
             info = path.stat()
             if stat.S_ISDIR(info.st_mode) or path.name in _SYSTEM_FILES:
@@ -165,8 +184,15 @@ def _gather(
             problems.append(Problem(name, f"it can't be opened: {error.strerror}", "a readable file"))
             continue
         blob = Blob(name, info.st_size, path.read_bytes, head, path, around)
-        around[path.name] = blob
+        around[blob.file] = blob
+        if neighbours is not None and _opener(blob) in (_zip, _tar):
+            continue  # a neighbour that holds many files is nobody's second half
         blobs += _unpacked(blob, problems, 0)
+
+
+def _sayable(name: str) -> str:
+    """Return a file's name as text that every writer can encode: a byte that is no UTF-8 is ``\\udcff``."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
@@ -184,7 +210,7 @@ def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
     around: dict[str, dict[str, Blob]] = {".": blob.neighbours} if opener in (_gzip, _xz) else {}
     try:
         for name, size, load, head in opener(blob):
-            full = f"{blob.name}/{name}"
+            full = f"{blob.name}/{_sayable(name)}"
             if not 0 < size <= MAX_MEMBER_BYTES:
                 problems.append(Problem(full, f"a member of {size} bytes", f"1 to {MAX_MEMBER_BYTES}"))
                 continue
@@ -244,22 +270,48 @@ def _opened(path: Path, process: int) -> zipfile.ZipFile:
 
 
 def _tar(blob: Blob) -> _Members:
+    kept = 0
     with blob.open() as file, tarfile.open(fileobj=file) as archive:
         for info in archive:
             member = archive.extractfile(info) if info.isfile() and info.size else None
-            if member is not None:
-                # A packed tar can't be read out of order, so its members are kept as they pass.
-                data = member.read()
-                yield info.name, info.size, lambda data=data: data, data[:HEAD]  # type: ignore[misc]
+            if member is None:
+                continue
+            head = member.read(HEAD)
+            if kept + info.size > KEPT_BYTES:
+                yield info.name, info.size, partial(_from_tar, blob, info), head
+                continue
+            # A packed tar is slow to read out of order, so its members are kept as they pass.
+            kept += info.size
+            data = head + member.read()
+            yield info.name, info.size, lambda data=data: data, head  # type: ignore[misc]
+
+
+def _from_tar(blob: Blob, info: tarfile.TarInfo) -> bytes:
+    with blob.open() as file, tarfile.open(fileobj=file) as archive:
+        member = archive.extractfile(info)
+        return b"" if member is None else member.read()
 
 
 def _gzip(blob: Blob) -> _Members:
-    with blob.open() as packed, gzip.open(packed) as file:
-        data = file.read(MAX_MEMBER_BYTES + 1)
-    yield blob.stem if blob.suffix == ".gz" else blob.file, len(data), lambda: data, data[:HEAD]
+    yield from _stream(blob, lambda packed: gzip.GzipFile(fileobj=packed), ".gz")
 
 
 def _xz(blob: Blob) -> _Members:
-    with blob.open() as packed, lzma.open(packed) as file:
-        data = file.read(MAX_MEMBER_BYTES + 1)
-    yield blob.stem if blob.suffix == ".xz" else blob.file, len(data), lambda: data, data[:HEAD]
+    yield from _stream(blob, lzma.LZMAFile, ".xz")
+
+
+def _stream(blob: Blob, opened: Callable[[BinaryIO], gzip.GzipFile | lzma.LZMAFile], suffix: str) -> _Members:
+    """Yield the one file of a packed stream; its size is counted without keeping what is large."""
+
+    def load() -> bytes:
+        with blob.open() as packed, opened(packed) as file:
+            return file.read(MAX_MEMBER_BYTES)
+
+    with blob.open() as packed, opened(packed) as file:
+        data = file.read(KEPT_BYTES)
+        size, head = len(data), data[:HEAD]
+        small = size < KEPT_BYTES
+        while not small and size <= MAX_MEMBER_BYTES and (piece := file.read(1 << 20)):
+            data, size = b"", size + len(piece)
+    name = blob.stem if blob.suffix == suffix else blob.file
+    yield name, size, (lambda: data) if small else load, head

@@ -67,6 +67,10 @@ class LeadQuality:
     snr_db: Floats
     snr_each_second_db: Floats
 
+    def of(self, rows: slice) -> LeadQuality:
+        """Return the quality of some of the leads."""
+        return LeadQuality(*(getattr(self, f)[rows] for f in self.__slots__))
+
 
 def lead_quality(ecg: NDArray[np.floating], rate_hz: float) -> LeadQuality:
     """Judge every lead of an electrocardiogram.

@@ -22,6 +22,8 @@ from carna.errors import ContractError
 from carna.space import Floats, Grid, Mesh, Surface, VesselTree
 from carna.units import dimension
 
+# Planes further apart than their thickness times this leave a gap: a tenth of it is rounding and tilt.
+GAPLESS = 1.1
 _ID = re.compile(r"[a-z0-9][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*")
 
 
@@ -184,11 +186,22 @@ class Region(_Common):
                 f"labels {sorted(unnamed)} of {self.id} have no segment", needed="a code for each label"
             )
 
-    def volume_ml(self, label: int) -> npt.NDArray[np.float64]:
-        """Return the volume of a label, mL: ``(t,)``, or ``()`` without a time axis.
+    @property
+    def gapless(self) -> bool:
+        """Whether the planes touch: only then is there a volume to speak of."""
+        origins = np.array([p.origin for p in self.planes])
+        steps = np.abs(np.diff(origins, axis=0) @ self.planes[0].normal)
+        thick = np.array([p.spacing_mm[0] for p in self.planes[1:]])
+        return bool((steps <= thick * GAPLESS).all())
 
-        Each plane counts with its own voxel volume: thickness for separate planes.
+    def volume_ml(self, label: int) -> npt.NDArray[np.float64] | None:
+        """Return the volume of a label, mL: ``(t,)``, or ``()`` without a time axis; None between gaps.
+
+        Each plane counts with its own voxel volume. What lies between planes that do not touch was not
+        seen, so a sum over them is no volume of anything.
         """
+        if not self.gapless:
+            return None
         voxels = (self.labels == label).sum(axis=(-1, -2))
         return np.asarray(voxels @ np.array([p.voxel_ml for p in self.planes]))
 

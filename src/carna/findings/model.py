@@ -78,6 +78,10 @@ class Review:
     verdicts: Mapping[str, Verdict]
     machine_first: bool | None = None
 
+    def __post_init__(self) -> None:
+        if not self.author.strip():
+            raise InputError("a review by nobody", needed="the name of the reader")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
@@ -97,7 +101,7 @@ class Findings:
     synthetic : bool
         Of a virtual patient; refused as a clinical result.
     status : "preliminary" or "final"
-        Final only with a review.
+        Final only with a review, and never of a virtual patient.
     parent : str
         UID of the findings this corrects, "" for none.
     """
@@ -121,6 +125,8 @@ class Findings:
             seen.add(item.id)
         if self.status == "final" and self.review is None:
             raise InputError("final findings that nobody reviewed", needed="a review by a named person")
+        if self.status == "final" and self.synthetic:
+            raise InputError("final findings of a virtual patient", needed="preliminary: no clinical result")
 
     @property
     def uid(self) -> str:

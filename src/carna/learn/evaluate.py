@@ -22,7 +22,11 @@ from carna.progress import SILENT, Progress
 
 # Suite name to the module that evaluates it: `evaluate(data, progress) -> tuple[Row, ...]`.
 SUITES: Mapping[str, str] = {
+    "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",
+    "ecg-rhythm": "carna.learn.ecg_rhythm",
+    "ecg-statements": "carna.learn.ecg_statements",
+    "ecg-waves": "carna.learn.ecg_waves",
     "heart-locate": "carna.learn.heart_locate",
 }
 

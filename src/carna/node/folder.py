@@ -3,8 +3,9 @@
 ::
 
     OUT/<patient>/<study>/
-        report.html  report.zh.html  fhir.r5.json  findings.csv ...
-        <application>/findings.json  blobs/  report.sr.dcm  <region>.seg.dcm  manifest.json
+        report.html  report.zh.html  fhir-r5.json  fhir-r4b.json  items.csv
+        <application>.sr.dcm  <application>.1.seg.dcm  <application>.<curve>.csv
+        <application>/findings.json  blobs/
 
 A study is made in a hidden folder beside its place and moved there when it is whole: a killed
 run leaves the earlier result or none, never half of one.
@@ -17,9 +18,11 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +167,12 @@ def make_all(
             for done, future in enumerate(as_completed(futures), 1):
                 progress(done / len(todo), f"{done} of {len(todo)} studies")
                 yield future.result()
+        except BrokenExecutor as error:
+            raise InputError(
+                "a worker process was ended from outside, perhaps for want of memory",
+                needed="its result",
+                fix="run it again with --workers 1; the studies printed before are whole",
+            ) from error
         finally:
             for future in futures:
                 future.cancel()
@@ -175,6 +184,13 @@ _INHERITED: list[tuple[tuple[Case, ...], Path, Order]] = []
 def _inherit(cases: tuple[Case, ...], out: Path, order: Order) -> None:
     """Keep what a forked worker was born with; filled in workers only."""
     _INHERITED.append((cases, out, order))
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """End this worker when its parent was killed; it would wait for work for ever."""
+    parent.join()
+    os._exit(1)
 
 
 def _make_inherited(n: int, uid: str) -> Made:
@@ -194,22 +210,32 @@ def _write(
 
     study = case.studies[0].uid
     problems: list[Problem] = []
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
+    part = None
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
         for name in formats or DEFAULT:
             form = FORMATS[name]
             try:
-                for file, data in form.write((*priors, *found) if form.priors else found, case).items():
-                    write_whole(part.joinpath(*map(slug, file.split("/"))), data)
+                rendered = form.write((*priors, *found) if form.priors else found, case)
             except RenderError as error:
                 problems.append(Problem(study, f"{name}: {error.found}", error.needed, error.fix))
             except Exception as error:  # noqa: BLE001 - a bug of one renderer must not stop the others
                 problems.append(_bug(f"format {name}", study, error))
+            else:
+                for file, data in rendered.items():
+                    write_whole(part.joinpath(*map(slug, file.split("/"))), data)
         files = sorted(p.relative_to(part) for p in part.rglob("*") if p.is_file())
         _swap(part, place)
+    except OSError as error:
+        raise InputError(
+            f"{place} can't be written: {error.strerror or error}",
+            needed="a folder with room that may be written to",
+            fix="choose another with -o",
+        ) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
     return [place / f for f in files], problems
 
 

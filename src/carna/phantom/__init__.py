@@ -3,7 +3,7 @@
 from carna.phantom.ecg import Electrocardiogram, electrocardiogram
 from carna.phantom.heart import Heart
 from carna.phantom.patient import Series, Truth, VirtualCase, VirtualPatient, draw, make
-from carna.phantom.study import study_of, truth_of, virtual_case, virtual_study
+from carna.phantom.study import study_of, truth_of, virtual_case, virtual_holter, virtual_study
 
 __all__ = [
     "Electrocardiogram",
@@ -18,5 +18,6 @@ __all__ = [
     "study_of",
     "truth_of",
     "virtual_case",
+    "virtual_holter",
     "virtual_study",
 ]

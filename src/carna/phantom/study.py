@@ -9,15 +9,17 @@ import numpy as np
 
 from carna.case import Case
 from carna.findings.model import NAMESPACE
-from carna.phantom.ecg import LEADS
+from carna.phantom.ecg import LEADS, electrocardiogram
 from carna.phantom.patient import Series, VirtualCase, VirtualPatient, draw, make
 from carna.progress import SILENT, Progress
 from carna.space import Grid
 from carna.study import Cine, Ecg, Lazy, Origin, Part, Patient, Study
+from carna.study.parts import Sex
 
 NAME = "CARNA^PHANTOM"
 # A date that no clinic has open: the study must not look like one of today.
 TIME = "2000-01-01T12:00:00"
+BORN = "1948-06-15"
 
 
 def virtual_study(seed: int = 0, *, progress: Progress = SILENT) -> tuple[Study, Mapping[str, str]]:
@@ -36,7 +38,8 @@ def virtual_study(seed: int = 0, *, progress: Progress = SILENT) -> tuple[Study,
 def study_of(case: VirtualCase) -> Study:
     """Return a virtual patient's pictures and electrocardiogram as a study."""
     seed = case.patient.seed
-    who = Patient(f"PHANTOM-{seed:06}", "CARNA", NAME, synthetic=True)
+    sex: Sex = "male" if seed % 2 else "female"
+    who = Patient(f"PHANTOM-{seed:06}", "CARNA", NAME, BORN, sex, synthetic=True)
     parts: list[Part] = [
         _cine(series, seed, number, case.patient.rr_ms)
         for number, series in enumerate((case.sax, *case.long_axes), start=1)
@@ -75,6 +78,17 @@ def virtual_case() -> Case:
     """Return the virtual patient that the contract suite and the docs use: the healthy one."""
     study, _ = virtual_study()
     return Case(study.patient, (study,))
+
+
+@cache
+def virtual_holter() -> Case:
+    """Return a virtual patient with three minutes of two leads and premature beats."""
+    made = electrocardiogram(70.0, seconds=180.0, hz=250.0, pvc_share=0.1, noise_mv=0.02, seed=3)
+    who = Patient("PHANTOM-HOLTER", "CARNA", NAME, BORN, "female", synthetic=True)
+    origin = Origin(_uid(3, "holter"), "ECG", "ambulatory ECG", 1, TIME, "Carna phantom", "phantom")
+    values = made.mv[[1, 6]].astype(np.float32)
+    ecg = Ecg(origin, Lazy.of(values), ("II", "V1"), made.hz, lsb_mV=(0.001, 0.001))
+    return Case(who, (Study(_uid(3, "holter study"), who, TIME, "Virtual Holter", parts=(ecg,)),))
 
 
 def _cine(series: Series, seed: int, number: int, rr_ms: float) -> Cine:

@@ -8,7 +8,8 @@ format          writes                                        carries whole
 ``png``         ECG paper, montages, curves, tachograms       nothing: pictures of it
 ``csv``         items.csv, a file a curve, events, field      numbers, curves, events, conclusions
 ``fhir``        fhir-r5.json, fhir-r4b.json                   numbers, curves, conclusions, absences
-``sr``          a DICOM structured report a run               numbers, conclusions, absences
+``sr``          a DICOM structured report a run, of an ECG    numbers, conclusions, absences
+                an ECG report beside it
 ``seg``         DICOM segmentations                           regions
 ``pdf``         a PDF a run and language, and it as DICOM     numbers, conclusions, absences
 ==============  ============================================  =======================================
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, final
 from carna.case import Case
 from carna.findings import Absent, Curve, Events, Field, Findings, Measurement, Region, Shape, Statement
 from carna.findings.wire import to_json
-from carna.render import fhir, figures, page, pdf, seg, sr, table
+from carna.render import ecg_sr, fhir, figures, page, pdf, seg, sr, table
 from carna.render.words import LANGUAGES, Language
 
 if TYPE_CHECKING:
@@ -92,7 +93,12 @@ def _fhir(said: Several, case: Case) -> Files:
 
 
 def _sr(said: Several, case: Case) -> Files:
-    return {f"{name}.sr.dcm": _bytes(sr.to_sr(one, case)) for one, name in _sayable(said, sr.CARRIES)}
+    files: Files = {}
+    for one, name in _sayable(said, sr.CARRIES):
+        files[f"{name}.sr.dcm"] = _bytes(sr.to_sr(one, case))
+        if ecg_sr.wanted(one):
+            files[f"{name}.ecg.sr.dcm"] = _bytes(ecg_sr.to_ecg_sr(one, case))
+    return files
 
 
 def _seg(said: Several, case: Case) -> Files:

@@ -16,10 +16,16 @@ from carna.render.dicom_common import Reference, coded, unit
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["absent", "code", "composite", "container", "number", "person", "text", "times", "uid"]
+__all__ = ["absent", "code", "composite", "container", "moment", "number", "person", "text", "times", "uid"]
 
 Relation = Literal[
-    "CONTAINS", "HAS CONCEPT MOD", "HAS OBS CONTEXT", "HAS PROPERTIES", "HAS ACQ CONTEXT", "SELECTED FROM"
+    "CONTAINS",
+    "HAS CONCEPT MOD",
+    "HAS OBS CONTEXT",
+    "HAS PROPERTIES",
+    "HAS ACQ CONTEXT",
+    "INFERRED FROM",
+    "SELECTED FROM",
 ]
 
 
@@ -65,6 +71,13 @@ def uid(name: Concept, value: str, relation: Relation) -> Dataset:
     """Return a unique identifier."""
     item = _item("UIDREF", name, relation)
     item.UID = value
+    return item
+
+
+def moment(name: Concept, stamp: str, relation: Relation) -> Dataset:
+    """Return a date and time, given as digits from the year on."""
+    item = _item("DATETIME", name, relation)
+    item.DateTime = stamp
     return item
 
 

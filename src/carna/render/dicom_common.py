@@ -332,9 +332,12 @@ def _header(study: Study) -> Any:
 
 
 def _moment(findings: Findings, study: Study) -> tuple[str, str]:
-    """Return date and time of the content: the review, the run, else the study; never now."""
+    """Return date and time of the content: the review, else the study, else the run; never now.
+
+    The time of the run comes last: two runs that say the same have one UID, and one UID is one content.
+    """
     reviewed = findings.review.time if findings.review else ""
-    moment = reviewed or findings.manifest.started or study.time
+    moment = reviewed or study.time or findings.manifest.started
     if not _date(moment):
         raise RenderError(
             "neither the run nor the study has a date",

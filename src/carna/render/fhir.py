@@ -218,7 +218,10 @@ def _coding(concept: Concept) -> Json:
 
 
 def _concept(concept: Concept, text: str = "") -> Json:
-    return {"coding": [_coding(concept)], "text": text or concept.meaning}
+    """Return a concept; beside the code of another scheme stands LOINC's for the same thing."""
+    loinc = [] if concept.scheme == "LN" else [v for scheme, v in concept.also if scheme == "LN"]
+    also = [{"system": codes.system_uri("LN"), "code": value} for value in loinc]
+    return {"coding": [_coding(concept), *also], "text": text or concept.meaning}
 
 
 def _quantity(value: float, unit: str) -> Json:
@@ -410,7 +413,8 @@ def _range(low: float, high: float, level: float, unit: str) -> Json:
 def _volumes(item: Region) -> list[Json]:
     lines = []
     for segment in item.segments:
-        for t, volume in enumerate(np.atleast_1d(item.volume_ml(segment.label)).tolist()):
+        known = item.volume_ml(segment.label)
+        for t, volume in enumerate([] if known is None else np.atleast_1d(known).tolist()):
             moment = f", frame {item.frames[t] + 1}" if t < len(item.frames) else ""
             name = f"{codes.VOLUME.meaning} of {segment.code.meaning}{moment}"
             coded = {"coding": [_coding(codes.VOLUME), _coding(segment.code)], "text": name}

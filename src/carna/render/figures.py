@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,11 @@ import numpy as np
 from carna import codes
 from carna.case import Case
 from carna.findings import Absent, Curve, Events, Field, Findings, Item, Measurement, Region, Shape, Statement
-from carna.render import paper, tiles
+from carna.render import ink, paper, tiles
+from carna.render.disclosure import draw_page, pages
+from carna.render.ecg_figures import draw_median
+from carna.render.ecg_items import beat_kind, drawn_together, hourly, median
+from carna.render.holter_figures import draw_strips, draw_summary, recording, sheets
 from carna.render.say import both, study_of
 from carna.render.words import Language, Words, words
 from carna.study import Cine, Ecg, Study, fingerprint
@@ -31,19 +35,6 @@ __all__ = ["CARRIES", "drawings", "figures", "footer", "of_study", "to_jpeg", "t
 # A picture of something holds none of it whole.
 CARRIES: frozenset[type] = frozenset()
 
-INK, QUIET, RULE = "#1c2733", "#5b6875", "#d9dee4"
-LINE, DIASTOLE, SYSTOLE = "#1f5fa8", "#0b7a75", "#c2571a"
-OUTLINES = ("#ffd23f", "#4cc9f0", "#f472b6", "#80ed99")
-SHEET, MINOR, MAJOR = "#fffdfb", "#f8dcdc", "#eeb0b3"
-CHINESE = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "SimHei",
-    "PingFang SC",
-)
-DPI = 160
 MOST_TILES = 6
 
 Draw = Callable[[], "Figure"]
@@ -58,7 +49,9 @@ def figures(
     -------
     dict
         ``ecg.1`` (one an ECG, in the order of the parts), ``short-axis.1``, ``long-axis``,
-        ``curve.<application>.<item id>`` and ``tachogram.<application>.<item id>``.
+        ``curve.<application>.<item id>`` and ``tachogram.<application>.<item id>``; of what
+        `carna.render.ecg_items` describes ``median.<application>``, ``holter.<application>``,
+        ``strips.<application>.1`` and, one an hour, ``disclosure.<application>.1``.
     """
     return {name: to_png(draw()) for name, draw in drawings(findings, case, language)}
 
@@ -68,14 +61,15 @@ def drawings(
 ) -> Iterator[tuple[str, Draw]]:
     """Yield the name of each figure and the function that draws it, for whoever wants another format."""
     said = both(findings)
-    in_words = words(language if _family(language) else "en")
+    in_words = words(language if ink.family(language) else "en")
     for uid in dict.fromkeys(one.study for one in said):
         study = next(study_of(one, case) for one in said if one.study == uid)
         here = tuple(one for one in said if one.study == uid)
         yield from of_study(study, here, in_words)
         for one in here:
+            yield from _together(one, study, in_words)
             for item in one.items:
-                drawn = _item(item, one, study, in_words)
+                drawn = None if drawn_together(item) else _item(item, one, study, in_words)
                 if drawn is not None:
                     yield drawn
 
@@ -121,6 +115,20 @@ def to_svg(figure: Figure, salt: str) -> str:
     return re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
 
 
+def _together(one: Findings, study: Study, in_words: Words) -> Iterator[tuple[str, Draw]]:
+    """Yield the figures in which many items are drawn: a median beat, a long recording."""
+    name = one.manifest.application
+    if median(one) is not None:
+        yield f"median.{name}", partial(draw_median, one, in_words)
+    for n in range(sheets(one, study)):
+        yield f"strips.{name}.{n + 1}", partial(draw_strips, one, study, n, in_words)
+    ecg = recording(one, study)
+    if ecg is not None:
+        yield f"holter.{name}", partial(draw_summary, one, study, in_words)
+        for n in range(pages(ecg)):
+            yield f"disclosure.{name}.{n + 1}", partial(draw_page, ecg, one, n, study.time, in_words)
+
+
 def _item(item: Item, one: Findings, study: Study, in_words: Words) -> tuple[str, Draw] | None:
     """Return the name of an item's own figure and what draws it."""
     name = f"{one.manifest.application}.{item.id}"
@@ -130,72 +138,48 @@ def _item(item: Item, one: Findings, study: Study, in_words: Words) -> tuple[str
         case Events():
             onsets = zip(item.type_index, item.onset_s, strict=True)
             beats = np.array([onset for n, onset in onsets if item.types[n] in paper.BEATS])
-            return (f"tachogram.{name}", partial(_tachogram, beats, in_words)) if beats.size > 3 else None
+            # A long recording has its tachogram in its summary.
+            wanted = beats.size > 3 and not hourly(one)
+            return (f"tachogram.{name}", partial(_tachogram, beats, in_words)) if wanted else None
         case Measurement() | Region() | Shape() | Field() | Statement() | Absent():
             return None
 
 
-@cache
-def _family(language: Language) -> tuple[str, ...]:
-    """Return the fonts for a language, empty if none is installed."""
-    from matplotlib import font_manager
-
-    latin = "DejaVu Sans"
-    if language == "en":
-        return (latin,)
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return next(((latin, name) for name in CHINESE if name in installed), ())
-
-
-def _figure(width_in: float, height_in: float, face: str = "#ffffff") -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width_in, height_in), dpi=DPI, facecolor=face)
-
-
-def _font(in_words: Words, size: float, **more: Any) -> dict[str, Any]:
-    return {"fontfamily": list(_family(in_words.language)), "fontsize": size, **more}
-
-
 def _ecg(ecg: Ecg, said: tuple[Findings, ...], in_words: Words) -> Figure:
-    from matplotlib.collections import LineCollection
-
     sheet = paper.lay(ecg)
     w, h = sheet.width_mm, sheet.height_mm
-    figure = _figure(w / 25.4, h / 25.4, SHEET)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, w), ylim=(h, 0))
-    axes.set_axis_off()
-    for step, colour, width in ((1.0, MINOR, 0.3), (5.0, MAJOR, 0.5)):
-        xs, ys = np.arange(0, w + 0.1, step), np.arange(0, h + 0.1, step)
-        lines = [((x, 0), (x, h)) for x in xs] + [((0, y), (w, y)) for y in ys]
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width), autolim=False)
+    figure = ink.blank(w / 25.4, h / 25.4, ink.SHEET)
+    axes = figure.add_axes((0, 0, 1, 1))
+    ink.squares(axes, w, h)
     for base in sheet.rows_mm:
         x = np.cumsum([3, 2, 0, paper.PULSE_MM, 0, 2])
-        axes.plot(x, base - np.array([0, 0, 1, 1, 0, 0]) * paper.MM_PER_MV, color=INK, linewidth=0.8)
+        axes.plot(x, base - np.array([0, 0, 1, 1, 0, 0]) * paper.MM_PER_MV, color=ink.INK, linewidth=0.8)
     beats = paper.beats_of(_events(said), ecg.origin.uid)
     for trace in sheet.traces:
-        axes.plot(trace.x_mm, trace.y_mm, color="#101418", linewidth=0.75, solid_joinstyle="round")
+        axes.plot(trace.x_mm, trace.y_mm, color=ink.TRACE, linewidth=0.75, solid_joinstyle="round")
         axes.text(
             trace.left_mm + 1,
             trace.base_mm - 11,
             trace.lead,
-            color=INK,
-            **_font(in_words, 8, fontweight="bold"),
+            color=ink.INK,
+            **ink.font(in_words, 8, fontweight="bold"),
         )
         if trace.left_mm > paper.LEFT_MM:
-            axes.plot([trace.left_mm] * 2, [trace.base_mm - 2, trace.base_mm + 2], color=INK, linewidth=0.8)
+            axes.plot(
+                [trace.left_mm] * 2, [trace.base_mm - 2, trace.base_mm + 2], color=ink.INK, linewidth=0.8
+            )
         if trace.rhythm:
-            for n, (_, times) in enumerate(beats):
+            for what, times in beats:
                 x = paper.on_trace(trace, times)
                 axes.plot(
                     x,
                     np.full(x.size, trace.base_mm - paper.MARK_MM),
                     "v",
-                    color=(LINE, SYSTOLE)[min(n, 1)],
+                    color=ink.BEATS[beat_kind(what)],
                     markersize=4,
                     markeredgewidth=0,
                 )
-    axes.text(w - 3, h - 2, footer(sheet, in_words), color=QUIET, ha="right", **_font(in_words, 7))
+    axes.text(w - 3, h - 2, footer(sheet, in_words), color=ink.QUIET, ha="right", **ink.font(in_words, 7))
     return figure
 
 
@@ -261,13 +245,13 @@ def _montage(rows: list[list[tuple[tiles.Tile, str]]], names: tuple[str, ...], i
     """Return pictures in rows on black: slice numbers on top, moments at the left, one scale bar."""
     side, left, top = 1.55, 0.62 if names else 0.0, 0.24
     width, height = left + side * len(rows[0]), top + side * len(rows)
-    figure = _figure(width, height, "#000000")
+    figure = ink.blank(width, height, "#000000")
     light: dict[str, Any] = {"color": "#e6e9ec"}
     for r, row in enumerate(rows):
         if names:
             middle = 1 - (top + side * (r + 0.5)) / height
             figure.text(
-                0.30 / width, middle, names[r], ha="center", va="center", **light, **_font(in_words, 7.5)
+                0.30 / width, middle, names[r], ha="center", va="center", **light, **ink.font(in_words, 7.5)
             )
         for c, (shown, caption) in enumerate(row):
             x, y, inner = left + c * side + 0.02, height - top - (r + 1) * side + 0.02, side - 0.04
@@ -275,7 +259,7 @@ def _montage(rows: list[list[tuple[tiles.Tile, str]]], names: tuple[str, ...], i
             _picture(axes, shown, in_words, lettered=c == 0, barred=c == len(row) - 1 and r == len(rows) - 1)
             if r == 0:
                 figure.text((left + side * (c + 0.5)) / width, 1 - 0.13 / height, caption, ha="center",
-                            va="center", **light, **_font(in_words, 7))  # fmt: skip
+                            va="center", **light, **ink.font(in_words, 7))  # fmt: skip
     return figure
 
 
@@ -292,40 +276,21 @@ def _picture(axes: Any, shown: tiles.Tile, in_words: Words, *, lettered: bool, b
     axes.imshow(shown.pixels, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", aspect=mm_r / mm_c)
     axes.set_axis_off()
     for mask, n in shown.outlines:
-        axes.contour(mask.astype(float), levels=[0.5], colors=[OUTLINES[n % len(OUTLINES)]], linewidths=0.9)
+        axes.contour(
+            mask.astype(float), levels=[0.5], colors=[ink.OUTLINES[n % len(ink.OUTLINES)]], linewidths=0.9
+        )
     if lettered:
         places = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.03))
         turns = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
         for letter, (x, y), (ha, va) in zip(shown.letters, places, turns, strict=True):
-            style = {**_edged("#9fd8ff"), **_font(in_words, 6.5)}
+            style = {**_edged("#9fd8ff"), **ink.font(in_words, 6.5)}
             axes.text(x, y, letter, transform=axes.transAxes, ha=ha, va=va, **style)
     if barred:
         bar = 20.0 / mm_c
         y, x = height * 0.95, width * 0.95 - bar
         axes.plot([x, x + bar], [y, y], color="#ffffff", linewidth=1.4, solid_capstyle="butt")
-        style = {**_edged("#ffffff"), **_font(in_words, 6)}
+        style = {**_edged("#ffffff"), **ink.font(in_words, 6)}
         axes.text(x + bar / 2, y - height * 0.02, "20 mm", ha="center", va="bottom", **style)
-
-
-def _plot(in_words: Words, x_label: str, y_label: str) -> tuple[Figure, Any]:
-    figure = _figure(6.4, 2.5)
-    axes = figure.add_axes((0.085, 0.2, 0.895, 0.62))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(QUIET)
-        axes.spines[side].set_linewidth(0.7)
-    axes.grid(axis="y", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=QUIET, labelsize=7.5, width=0.7, length=3, labelfontfamily=_family("en")[0])
-    axes.set_xlabel(x_label, color=INK, **_font(in_words, 8))
-    axes.text(0, 1.16, y_label, transform=axes.transAxes, color=INK, **_font(in_words, 8))
-    return figure, axes
-
-
-def _with_unit(text: str, unit: str, in_words: Words) -> str:
-    shown = in_words.unit(unit)
-    return f"{text} [{shown}]" if shown else text
 
 
 def _curve(item: Curve, one: Findings, study: Study, in_words: Words) -> Figure:
@@ -334,9 +299,9 @@ def _curve(item: Curve, one: Findings, study: Study, in_words: Words) -> Figure:
     after_r = any(isinstance(part, Cine) for part in parts)
     timed = dimension(item.x_unit) == dimension("s")
     x_name = in_words.text("time_after_r" if after_r else "time") if timed else ""
-    y_label = _with_unit(in_words.meaning(item.code), item.y_unit, in_words)
-    figure, axes = _plot(in_words, _with_unit(x_name, item.x_unit, in_words), y_label)
-    axes.plot(item.x, item.y, color=LINE, linewidth=1.5, marker="o", markersize=2.6, clip_on=False)
+    y_label = ink.with_unit(in_words.meaning(item.code), item.y_unit, in_words)
+    figure, axes = ink.plot(in_words, ink.with_unit(x_name, item.x_unit, in_words), y_label)
+    axes.plot(item.x, item.y, color=ink.LINE, linewidth=1.5, marker="o", markersize=2.6, clip_on=False)
     axes.margins(x=0.02, y=0.18)
     for part in parts:
         if not isinstance(part, Cine) or part.values.shape[0] != len(item.x):
@@ -344,20 +309,24 @@ def _curve(item: Curve, one: Findings, study: Study, in_words: Words) -> Figure:
         for phase, frame in tiles.moments(part, (one,)):
             if phase is None:
                 continue
-            colour = DIASTOLE if phase == codes.END_DIASTOLE else SYSTOLE
+            colour = ink.DIASTOLE if phase == codes.END_DIASTOLE else ink.SYSTOLE
             name = in_words.text("ed" if phase == codes.END_DIASTOLE else "es")
             axes.axvline(item.x[frame], color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
             above = axes.get_xaxis_transform()
-            bold = _font(in_words, 8, fontweight="bold")
+            bold = ink.font(in_words, 8, fontweight="bold")
             axes.text(item.x[frame], 1.02, name, transform=above, ha="center", color=colour, **bold)
     return figure
 
 
 def _tachogram(onsets_s: np.ndarray[Any, np.dtype[np.float64]], in_words: Words) -> Figure:
-    x_label = _with_unit(in_words.text("time_in_recording"), "s", in_words)
-    figure, axes = _plot(in_words, x_label, _with_unit(in_words.meaning(codes.RR_INTERVAL), "ms", in_words))
+    x_label = ink.with_unit(in_words.text("time_in_recording"), "s", in_words)
+    figure, axes = ink.plot(
+        in_words, x_label, ink.with_unit(in_words.meaning(codes.RR_INTERVAL), "ms", in_words)
+    )
     intervals = np.diff(onsets_s) * 1000.0
-    axes.plot(onsets_s[1:], intervals, color=LINE, linewidth=1.1, marker="o", markersize=3.2, clip_on=False)
+    axes.plot(
+        onsets_s[1:], intervals, color=ink.LINE, linewidth=1.1, marker="o", markersize=3.2, clip_on=False
+    )
     middle = float(np.median(intervals))
     reach = max(float(np.abs(intervals - middle).max()) * 1.25, 100.0)
     axes.set_ylim(max(middle - reach, 0.0), middle + reach)

@@ -33,8 +33,9 @@ from carna.findings import (
     Shape,
     Statement,
 )
-from carna.render import pictures, say
+from carna.render import lay, pictures, say
 from carna.render.carries import left_out
+from carna.render.ecg_items import drawn_together
 from carna.render.words import Language, Words, words
 from carna.study import Cine, Part, Record, Study, fingerprint
 
@@ -47,6 +48,8 @@ __all__ = ["CARRIES", "to_html"]
 # Regions, curves, events and fields are seen as pictures, volumes, counts and ranges: not whole.
 CARRIES: frozenset[type] = frozenset({Measurement, Statement, Absent})
 
+# Of more conclusions than these only what was met is open; the others are a click away.
+MOST_STATEMENTS = 12
 NO_FIGURES: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -78,12 +81,14 @@ class Card:
     status: str
     rows: tuple[Row, ...]
     statements: tuple[tuple[Row, str], ...]
+    folded: tuple[tuple[Row, str], ...]
     absent: tuple[tuple[tuple[Row, ...], str], ...]
     seen: tuple[tuple[str, str], ...]
     plates: tuple[Markup, ...]
     plots: tuple[Markup, ...]
     cites: tuple[tuple[str, str], ...]
     left_out: tuple[str, ...]
+    plain: tuple[str, ...]
 
 
 @final
@@ -257,6 +262,8 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
     absent: list[Row] = []
     grouped = _grouped(one.items)
     for item in one.items:
+        if drawn_together(item):
+            continue
         group = grouped.get((type(item), item.code))
         if group is not None and isinstance(item, Measurement | Statement):
             if item is group[0]:
@@ -275,7 +282,12 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
     names = [e.part for item in one.items for e in item.evidence]
     if any(isinstance(desk.study.part(uid), Cine) for uid in names):
         names += [p.origin.uid for p in desk.study.parts if isinstance(p, Cine)]
-    own = [f"{k}.{one.manifest.application}.{item.id}" for item in one.items for k in ("curve", "tachogram")]
+    few = len(statements) <= MOST_STATEMENTS
+    app = one.manifest.application
+    own = [f"{kind}.{app}" for kind in ("median", "holter")]
+    own += [f"{k}.{app}.{item.id}" for item in one.items for k in ("curve", "tachogram")]
+    numbered = (f"strips.{app}.", f"disclosure.{app}.")
+    own += [name for name in desk.figures if name.startswith(numbered)]
     return Card(
         anchor=f"findings-{n + 1}",
         title=_title(one, desk.words),
@@ -283,12 +295,14 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         uid=one.uid,
         status=_status(one, desk.words),
         rows=tuple(rows),
-        statements=tuple(statements),
+        statements=tuple(statements) if few else tuple(s for s in statements if s[1] == "met"),
+        folded=() if few else tuple(s for s in statements if s[1] != "met"),
         absent=_by_reason(absent),
         seen=tuple((_letter(k), line) for k, line in enumerate(desk.seen)),
         plates=desk.take(names),
         plots=desk.take(own),
         left_out=left_out(one, CARRIES),
+        plain=lay.sentences(one, desk.words),
         cites=tuple((cite, _link(cite)) for cite in one.manifest.cites),
     )
 
@@ -413,7 +427,7 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
     of = [in_words.meaning(other.code) for id in item.of if (other := one.get(id)) is not None]
     return Row(
         id=item.id,
-        name=in_words.meaning(item.code),
+        name=say.name(item, in_words),
         value=value.rstrip(),
         unit=unit,
         detail=detail,
@@ -424,10 +438,13 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
 
 
 def _volumes(region: Region, in_words: Words) -> str:
-    """Return the volume of each segment, at each moment where they are few."""
+    """Return the volume of each segment, at each moment where they are few; none where gaps lie between."""
     lines = []
     for segment in region.segments:
-        volumes = np.atleast_1d(region.volume_ml(segment.label))
+        known = region.volume_ml(segment.label)
+        if known is None:
+            return in_words.text("planes_with_gaps").format(n=len(region.planes))
+        volumes = np.atleast_1d(known)
         shown = say.numbers(volumes)
         if region.labels.ndim == 4 and len(shown) <= 3 and region.frames:
             frames = (in_words.text("frame").format(n=f + 1) for f in region.frames)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from carna import codes
 from carna.codes import Concept
 from carna.findings import Events
+from carna.render.ecg_items import beat_kind
 from carna.signal import Signal, runs
 from carna.study import Ecg
 
@@ -183,7 +184,8 @@ def beats_of(events: Iterable[Events], part: str) -> tuple[tuple[Concept, Floats
     """Return (type, times s) of every type of beat seen in a part; one with an extent lies in its middle."""
     found: dict[Concept, list[float]] = {}
     for item in events:
-        if part not in {e.part for e in item.evidence}:
+        # The waves of a median beat have a clock of their own.
+        if part not in {e.part for e in item.evidence} or item.id.startswith("median."):
             continue
         middle = item.onset_s if item.offset_s is None else (item.onset_s + item.offset_s) / 2
         for time, index in zip(middle, item.type_index, strict=True):
@@ -252,8 +254,8 @@ def _path(trace: Trace) -> str:
 def _marks(trace: Trace, beats: tuple[tuple[Concept, Floats], ...]) -> list[str]:
     top = trace.base_mm - MARK_MM - 1
     return [
-        f'<path class="beat t{min(n, 1)}" d="M{x:.2f} {top + 2:g}l-1 -2h2z"/>'
-        for n, (_, times) in enumerate(beats)
+        f'<path class="beat {beat_kind(what)}" d="M{x:.2f} {top + 2:g}l-1 -2h2z"/>'
+        for what, times in beats
         for x in on_trace(trace, times)
     ]
 

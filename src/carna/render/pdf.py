@@ -56,6 +56,8 @@ WIDTH = PAGE[0] - 2 * MARGIN
 # What reportlab leaves free inside its frame.
 FRAME = 6.0
 TALLEST_PICTURE = 230.0
+# What is read line by line, and so may fill a page.
+_LARGE, TALLEST_LARGE = frozenset({"median", "strips", "holter", "disclosure"}), 620.0
 # The figures of carna.render.figures by the first word of their name; any other name is its own caption.
 _CAPTIONS = {
     "ecg": "figure_ecg",
@@ -63,6 +65,10 @@ _CAPTIONS = {
     "long-axis": "figure_long_axis",
     "curve": "figure_curve",
     "tachogram": "figure_tachogram",
+    "median": "figure_median",
+    "strips": "figure_strips",
+    "holter": "figure_holter",
+    "disclosure": "figure_disclosure",
 }
 # Runs that DejaVu Sans has no glyphs for: Chinese, its punctuation and full-width forms.
 _CJK = re.compile(r"([\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]+)")
@@ -344,7 +350,7 @@ def _said(findings: Findings, study: Study, setter: _Setter) -> list[Any]:
 
 
 def _name(item: Item, setter: _Setter) -> Any:
-    name = setter.words.meaning(item.code)
+    name = say.name(item, setter.words)
     if item.site is not None:
         name += f" · {setter.words.meaning(item.site)}"
     return setter.text(name)
@@ -383,9 +389,10 @@ def _pictures(pictures: Mapping[str, bytes], setter: _Setter) -> list[Any]:
     story: list[Any] = []
     for name, png in pictures.items():
         across, down = ImageReader(io.BytesIO(png)).getSize()
-        scale = min(WIDTH / across, TALLEST_PICTURE / down)
+        what = name.split(".", 1)[0]
+        scale = min(WIDTH / across, (TALLEST_LARGE if what in _LARGE else TALLEST_PICTURE) / down)
         drawn = Image(io.BytesIO(png), across * scale, down * scale, hAlign="LEFT")
-        key = _CAPTIONS.get(name.split(".", 1)[0])
+        key = _CAPTIONS.get(what)
         caption = setter.words.text(key) if key else name
         story.append(KeepTogether([setter.text(caption, "section"), drawn]))
     return story

@@ -13,7 +13,7 @@ import numpy as np
 from carna.case import Case
 from carna.findings import Events, Findings
 from carna.render import figures as drawn
-from carna.render import paper, say, tiles
+from carna.render import ink, paper, say, tiles
 from carna.render.words import Words
 from carna.study import Cine, Ecg, Image, Part, Picture, Planes, Study
 
@@ -24,6 +24,9 @@ __all__ = ["cine", "plates", "thumbnail"]
 
 THUMBNAIL = 112
 # The player shows three slices; a picture of all its frames stays below this.
+# Drawn on paper, which has its own colours in light and dark.
+ON_PAPER = ("median.", "strips.", "disclosure.")
+DISCLOSED = 2
 CINE_SLICES, CINE_FRAMES, CINE_PIXELS, CINE_BYTES = 3, 40, 160, 500_000
 
 
@@ -114,9 +117,23 @@ def plates(
             found[owner[name].origin.uid] = Markup(
                 '<img class="plate" alt="{}" src="data:image/{};base64,{}">'
             ).format(title, kind, base64.b64encode(image).decode())
+        elif name.startswith(ON_PAPER):
+            if not _spare(name):
+                image = given[name] if name in given else drawn.to_png(draw())
+                found[name] = Markup('<img class="plate" alt="{}" src="data:image/png;base64,{}">').format(
+                    name, base64.b64encode(image).decode()
+                )
         else:
-            found[name] = Markup(_themed(drawn.to_svg(draw(), name)))
+            svg = _themed(drawn.to_svg(draw(), name))
+            wide = name.startswith("holter.")
+            found[name] = Markup(svg.replace('class="plot"', 'class="plot full"', 1) if wide else svg)
     return found
+
+
+def _spare(name: str) -> bool:
+    """Whether a figure is left to the files beside the page: all but the first hours of a full disclosure."""
+    kind, *_, last = name.split(".")
+    return kind == "disclosure" and int(last) > DISCLOSED
 
 
 def _alone(case: Case, in_words: Words) -> Iterable[tuple[str, drawn.Draw]]:
@@ -127,12 +144,12 @@ def _alone(case: Case, in_words: Words) -> Iterable[tuple[str, drawn.Draw]]:
 def _themed(svg: str) -> str:
     """Return a plot whose colours and fonts follow the page, light or dark."""
     for colour, variable in (
-        (drawn.INK, "--ink"),
-        (drawn.QUIET, "--quiet"),
-        (drawn.RULE, "--rule"),
-        (drawn.LINE, "--line"),
-        (drawn.DIASTOLE, "--diastole"),
-        (drawn.SYSTOLE, "--systole"),
+        (ink.INK, "--ink"),
+        (ink.QUIET, "--quiet"),
+        (ink.RULE, "--rule"),
+        (ink.LINE, "--line"),
+        (ink.DIASTOLE, "--diastole"),
+        (ink.SYSTOLE, "--systole"),
     ):
         svg = svg.replace(colour, f"var({variable})")
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg)

@@ -12,6 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
+from carna import codes
 from carna.case import Case
 from carna.errors import InputError
 from carna.findings import Evidence, Findings, Interval, Measurement, Samples, Sd, Uncertainty, Unknown
@@ -24,6 +25,7 @@ __all__ = [
     "both",
     "evidence",
     "kind",
+    "name",
     "numbers",
     "part_name",
     "ranges",
@@ -78,6 +80,15 @@ def numbers(values: Iterable[float], about: float = 0.0) -> tuple[str, ...]:
         decimals = 2 - math.floor(math.log10(largest))
     decimals = min(max(decimals, 0), 6)
     return tuple(f"{v:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for v in given)
+
+
+def name(item: Item, words: Words) -> str:
+    """Return what an item is about; that a number is the lowest or highest belongs to its name."""
+    extreme = item.method if isinstance(item, Measurement) else None
+    meaning = words.meaning(item.code)
+    if extreme not in (codes.MINIMUM, codes.MAXIMUM) or extreme is None:
+        return meaning
+    return f"{meaning}{'，' if words.language == 'zh' else ', '}{words.meaning(extreme).lower()}"
 
 
 def value(measurement: Measurement) -> str:

@@ -111,8 +111,10 @@ def rows(findings: Findings, language: Language = "en") -> list[dict[str, Any]]:
             case Curve():
                 row |= {"said": f"{len(item.x)} points"}
             case Region():
-                sizes = {s.code.meaning: np.atleast_1d(item.volume_ml(s.label)) for s in item.segments}
-                row |= {"said": ", ".join(f"{k} {v.max():.0f} mL" for k, v in sizes.items())}
+                known = {s.code.meaning: item.volume_ml(s.label) for s in item.segments}
+                sizes = {k: np.atleast_1d(v) for k, v in known.items() if v is not None}
+                gaps = in_words.text("planes_with_gaps").format(n=len(item.planes))
+                row |= {"said": ", ".join(f"{k} {v.max():.0f} mL" for k, v in sizes.items()) or gaps}
                 row |= {
                     "frames": list(item.frames),
                     "volume_ml": {k: v.round(3).tolist() for k, v in sizes.items()},
@@ -207,7 +209,9 @@ def _rows(item: Item, one: Findings, case: Case) -> list[dict[str, Any]]:
 def _region(item: Region, row: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for segment in item.segments:
-        for t, volume in enumerate(np.atleast_1d(item.volume_ml(segment.label)).tolist()):
+        known = item.volume_ml(segment.label)
+        # Without a volume the row still says that the region is there.
+        for t, volume in enumerate([""] if known is None else np.atleast_1d(known).tolist()):
             moment = f"@{item.frames[t]}" if t < len(item.frames) else ""
             code = {
                 "scheme": segment.code.scheme,
@@ -215,7 +219,7 @@ def _region(item: Region, row: dict[str, Any]) -> list[dict[str, Any]]:
                 "meaning": segment.code.meaning,
             }
             id = f"{item.id}#{segment.label}{moment}"
-            rows.append({**row, **code, "id": id, "value": volume, "unit": "mL"})
+            rows.append({**row, **code, "id": id, "value": volume, "unit": "mL" if volume != "" else ""})
     return rows
 
 

@@ -180,6 +180,12 @@ def test_ybr_becomes_rgb(make, door):
     assert np.abs(part.values.array[0, 0, 0].astype(int) - (255, 0, 0)).max() <= 2
 
 
+def test_gdcm_is_asked_only_where_nobody_else_can():
+    """It ends the process on some damaged JPEG streams."""
+    assert pixels._plugins(("gdcm", "pylibjpeg", "pillow")) == ["pylibjpeg", "pillow"]
+    assert pixels._plugins(("gdcm",)) == ("gdcm",)
+
+
 def test_half_the_chroma(make, door):
     pairs = np.tile(np.array([76, 76, 85, 255], np.uint8), 24)  # Y1 Y2 Cb Cr
     part = only(door(make(pixels=pairs, **(COLOUR | {"PhotometricInterpretation": "YBR_FULL_422"}))))

@@ -342,12 +342,17 @@ def test_a_report_is_final_only_when_a_named_person_verified_it(case: Case) -> N
 
     one = Measurement(id="lv.edv", code=codes.LV_EDV, value=1.0, unit="mL", uncertainty=Unknown("x"))
     review = Review("Reader^A", "2024-03-06T09:00:00", {"lv.edv": "accepted"})
-    report = to_sr(replace(made(one), status="final", review=review), case)
+    person = replace(case.patient, synthetic=False)
+    real = Case(person, (replace(case.studies[0], patient=person),))
+    report = to_sr(replace(made(one), synthetic=False, status="final", review=review), real)
     found = said(stored(report))
     assert found.status == "final"
     assert found.review is not None
     assert (found.review.author, found.review.time) == (review.author, review.time)
     assert found.review.verdicts == {"lv.edv": "accepted"}
+    report.QualityControlSubject = "YES"
+    assert said(stored(report)).status == "preliminary", "nothing of a virtual patient is final"
+    report.QualityControlSubject = "NO"
     report.VerificationFlag = "UNVERIFIED"
     assert said(stored(report)).status == "preliminary"
     report.VerificationFlag = "VERIFIED"

@@ -20,6 +20,14 @@ def parts(delivery):
     return [a.part for a in delivery.arrivals]
 
 
+def doubted(delivery, *words):
+    """Return the parts of a delivery that has one problem, with these words in what was found."""
+    (problem,) = delivery.problems
+    assert problem.file.endswith(".dcm") and problem.needed and problem.fix
+    assert all(w in problem.found for w in words), problem.found
+    return [a.part for a in delivery.arrivals]
+
+
 def told(part, words):
     return any(words in note for note in part.origin.notes)
 
@@ -72,7 +80,7 @@ def test_a_real_ct_equals_pydicom_slice_by_slice(data, door_at):
 
 
 def test_a_gap_gives_planes_and_says_where(make, door):
-    (part,) = parts(door(*(make(n) for n in (1, 2, 3, 5, 6))))
+    (part,) = doubted(door(*(make(n) for n in (1, 2, 3, 5, 6))), "5.0 to 10.0 mm apart")
     assert isinstance(part, Planes)
     assert told(part, "1 planes seem to be missing (1 after plane 3)")
     np.testing.assert_allclose([p.origin[2] for p in part.planes], [5, 10, 15, 25, 30])
@@ -83,6 +91,13 @@ def test_uneven_spacing_gives_planes(make, door):
     slices[2].ImagePositionPatient = [-10, -20, 16.0]
     (part,) = parts(door(*slices))
     assert isinstance(part, Planes) and told(part, "4.00 to 6.00 mm apart")
+
+
+def test_a_stack_of_two_pixel_sizes_keeps_each_and_is_a_problem(make, door):
+    slices = [make(n) for n in range(1, 5)]
+    slices[2].PixelSpacing = [3.0, 2.5]
+    (part,) = doubted(door(*slices), "1.5 x 1.25 mm and 3 x 2.5 mm")
+    assert [p.spacing_mm[1] for p in part.planes] == [1.5, 1.5, 3.0, 1.5]
 
 
 def test_gaps_between_thin_slices_and_a_wrong_header_are_noted(make, door):
@@ -126,7 +141,7 @@ def test_echo_times_that_drift_are_one_echo(make, door):
 
 def test_an_extra_frame_at_one_place_is_kept_apart(make, door):
     extra = make(9, ImagePositionPatient=[-10, -20, 10])
-    found = parts(door(*(make(n) for n in (1, 2, 3)), extra))
+    found = doubted(door(*(make(n) for n in (1, 2, 3)), extra), "1 frames at places")
     assert {type(p) for p in found} == {Image, Planes}
     image, left = sorted(found, key=lambda p: isinstance(p, Planes))
     assert image.values.shape[0] == 3 and told(image, "1 more frames")
@@ -138,7 +153,7 @@ def test_an_extra_frame_at_one_place_is_kept_apart(make, door):
     [{"ImagePositionPatient": None}, {"PixelSpacing": None}, {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}],
 )
 def test_lost_geometry_gives_one_picture_and_says_what_is_missing(make, door, changes):
-    (part,) = parts(door(*(make(n, **changes) for n in (3, 1, 2))))
+    (part,) = doubted(door(*(make(n, **changes) for n in (3, 1, 2))), "is not known")
     assert isinstance(part, Picture) and part.values.shape == (3, 6, 8)
     assert told(part, "the place in the patient is not known")
     assert [v[0, 0] for v in part.values.array] == [100, 200, 300]

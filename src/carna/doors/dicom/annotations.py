@@ -253,7 +253,8 @@ def _measured(note: _Note, ids: Ids) -> list[Item]:
 
 def _method(entry: Dataset) -> Concept | None:
     """Return the coded modifier of a measurement, such as the formula of a corrected QT."""
-    return coded(entry, "ModifierCodeSequence")
+    inside = coded(entry, "ConceptNameCodeSequence", "ModifierCodeSequence")
+    return inside or coded(entry, "ModifierCodeSequence")
 
 
 def _answer(note: _Note) -> Concept | None:

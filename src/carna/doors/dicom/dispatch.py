@@ -13,6 +13,7 @@ from pydicom.uid import UID
 from carna.case import Problem
 from carna.doors.arrive import Arrival, Delivery
 from carna.doors.dicom import scan
+from carna.doors.dicom.doubts import doubtful
 from carna.doors.dicom.header import BROKEN, Header, arrival, items, quiet, study_uid, text, texts
 from carna.doors.dicom.pictures import slide
 from carna.doors.dicom.series import parts_of
@@ -167,6 +168,7 @@ def _images(headers: list[Header]) -> Delivery:
     for group in studies.values():
         parts, trouble = parts_of(group)
         problems += trouble
+        problems += doubtful(parts, {header.uid: header.name for header in group})
         with quiet() as warned:
             template = arrival(group[0].ds)
             doubts = tuple(w for w in warned() if "encod" in w.lower() or "character set" in w.lower())

@@ -314,10 +314,24 @@ def _by_decoder(made: Store, wanted: Sequence[int]) -> Array:
     syntax = EXPLICIT if made.syntax == DEFLATED else made.syntax
     decoder = get_decoder(syntax)
     data = _bytes(made, 0, length)
-    frames = [
-        np.array(array) for array, _ in decoder.iter_array(data, indices=list(wanted), raw=False, **options)
-    ]
-    return np.stack(frames)
+    failed: Exception | None = None
+    for plugin in _plugins(decoder.available_plugins) or ("",):  # uncompressed pixels need none
+        frames = decoder.iter_array(data, indices=list(wanted), raw=False, decoding_plugin=plugin, **options)
+        try:
+            return np.stack([np.array(array) for array, _ in frames])
+        except BROKEN as error:
+            failed = failed or error
+    assert failed is not None
+    raise failed
+
+
+def _plugins(available: Sequence[str]) -> Sequence[str]:
+    """Return the decoders to try in turn.
+
+    GDCM ends the whole process on some damaged JPEG streams (a C++ exception that nobody catches), so
+    it is asked only where nobody else can.
+    """
+    return [name for name in available if name != "gdcm"] or available
 
 
 def _painted(values: Array, ds: Dataset) -> Array:

@@ -119,13 +119,16 @@ def findings(header: Header) -> tuple[Findings, tuple[str, ...]]:
     walk.container(ds, _Around(), 0)
     who = patient_of(ds)
     maker = "/".join(filter(None, (text(ds, "Manufacturer"), walk.algorithm(ds))))
-    review, status = _review(ds, walk.made)
+    review, verified = _review(ds, walk.made)
     notes = [f"{count} {what} are not carried" for what, count in walk.lost.items()]
     if text(ds, "VerificationFlag") == "VERIFIED" and review is None:
         notes.append("verified by nobody named: read as preliminary")
     marks = {
         coded(c, "ConceptCodeSequence") for c in items(ds, "ContentSequence") if _name(c) == _TITLE_MODIFIER
     }
+    synthetic = who.synthetic or codes.SYNTHETIC in marks
+    if verified and synthetic:
+        notes.append("a verified report of a virtual patient: read as preliminary")
     settings: dict[str, Any] = {
         "object": header.uid,
         "title": str(coded(ds, "ConceptNameCodeSequence") or ""),
@@ -145,8 +148,8 @@ def findings(header: Header) -> tuple[Findings, tuple[str, ...]]:
                 cites=tuple(walk.cites),
             ),
             validated=walk.ours and codes.FOR_RESEARCH not in marks,
-            synthetic=who.synthetic or codes.SYNTHETIC in marks,
-            status="final" if status else "preliminary",
+            synthetic=synthetic,
+            status="final" if verified and not synthetic else "preliminary",
             review=review,
         ),
         tuple(notes),
@@ -157,7 +160,7 @@ def _review(ds: Dataset, made: list[Item]) -> tuple[Review | None, bool]:
     """Return who verified a document; without a name nobody did."""
     seen = item(ds, "VerifyingObserverSequence")
     author = str(value(seen, "VerifyingObserverName") or "") if seen is not None else ""
-    if text(ds, "VerificationFlag") != "VERIFIED" or seen is None or not author:
+    if text(ds, "VerificationFlag") != "VERIFIED" or seen is None or not author.strip():
         return None, False
     stamp = text(seen, "VerificationDateTime")
     time = iso_time(stamp[:8], re.split(r"[+-]", stamp[8:])[0])
@@ -435,7 +438,8 @@ class _Walk:
                 codes.TRACKING_ID,
                 codes.TRACKING_UID,
             )
-            if _relation(child) in _CONTEXT or name in spread or (self.ours and name == codes.PROBABILITY):
+            told = self.ours and name in (codes.PROBABILITY, codes.ALGORITHM_NAME)
+            if _relation(child) in _CONTEXT or name in spread or told:
                 continue
             if text(child, "ValueType") in ("NUM", "CODE", "TEXT", "CONTAINER"):
                 self._child(child, below, depth + 1)
@@ -449,6 +453,9 @@ class _Walk:
             return
         inside, own, comment = self._below(ds, outer)
         verdict = _VERDICTS.get(answer.value) if answer.scheme == "99CARNA" else None
+        if self.ours and name == codes.ECG_FINDING:
+            # The ECG report (TID 3717) names what criteria were met for, and only that.
+            name, verdict = answer, "met"
         where: dict[str, Any] = {"site": inside.site, "of": inside.of, "evidence": inside.evidence}
         if self.ours and answer in _REASONS:
             why = comment or answer.meaning
@@ -484,7 +491,7 @@ class _Walk:
             if depth == 0 and words.startswith("Method: "):
                 self.cites.append(words.removeprefix("Method: "))
             return
-        if name == codes.ALGORITHM_NAME or name in _ABOUT:
+        if name == codes.ALGORITHM_NAME or name in _ABOUT or (self.ours and name == codes.SUMMARY):
             return
         inside, own, _ = self._below(ds, outer)
         what = name or codes.CONCLUSION

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -25,6 +25,7 @@ from pydicom.valuerep import DSfloat
 from carna.doors.dicom.header import PHANTOM_NAME, named_uid
 from carna.doors.dicom.write_ecg import ecg_class, fill_ecg
 from carna.errors import InputError
+from carna.findings import Findings
 from carna.findings.wire import write_whole
 from carna.space import Grid
 from carna.study import Cine, Ecg, Image, Origin, Part, Planes, Record, Study
@@ -119,13 +120,24 @@ def datasets(part: Image | Cine | Planes | Ecg, study: Study, *, number: int = 1
         yield ds
 
 
-def ecg_dataset(ecg: Ecg, study: Study, *, number: int = 1) -> Dataset:
-    """Return an electrocardiogram as a DICOM waveform object.
+def ecg_dataset(ecg: Ecg, study: Study, *, number: int = 1, findings: Iterable[Findings] = ()) -> Dataset:
+    """Return an electrocardiogram as a DICOM waveform object, annotated with what findings say of it.
 
     It becomes a 12-Lead ECG if it fits (at most 13 channels, 16384 samples, 200 to 1000 Hz), else a
     General (24 channels, 200 to 1000 Hz) or an Ambulatory ECG (12 channels, 50 to 1000 Hz): PS3.3 A.34.
     Values are stored in whole steps of the lead's own smallest step, 1 uV where that is not known;
     a lead that does not fit into 16 bits gets a wider step. NaN becomes Waveform Padding Value.
+    An annotated object is another than the one that arrived: its UID follows from the findings too.
+
+    Parameters
+    ----------
+    ecg : Ecg
+    study : Study
+        Whose it is.
+    number : int
+        Series Number where the part has none.
+    findings : iterable of Findings
+        Beats, waves, numbers and met criteria become annotations, a median beat a group of its own.
 
     Raises
     ------
@@ -137,7 +149,11 @@ def ecg_dataset(ecg: Ecg, study: Study, *, number: int = 1) -> Dataset:
     ds.Modality = "ECG"
     ds.AcquisitionDateTime = _digits(time).ljust(14, "0")
     ds.ContentDate, ds.ContentTime = _digits(time)[:8], _digits(time)[8:].ljust(6, "0")
-    fill_ecg(ds, ecg)
+    said = tuple(findings)
+    if said:
+        ds.SOPInstanceUID = named_uid("annotated", ds.SOPInstanceUID, *(one.uid for one in said))
+        ds.SeriesInstanceUID = named_uid("annotated", ds.SeriesInstanceUID, *(one.uid for one in said))
+    fill_ecg(ds, ecg, said)
     return ds
 
 

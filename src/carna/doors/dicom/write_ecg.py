@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
@@ -10,7 +12,9 @@ from pydicom.valuerep import DSfloat
 
 from carna import codes
 from carna.codes import Concept
+from carna.doors.dicom.write_annotations import annotate, median_in
 from carna.errors import InputError
+from carna.findings import Findings
 from carna.study import Ecg
 
 TWELVE_LEAD = "1.2.840.10008.5.1.4.1.1.9.1.1"
@@ -19,6 +23,8 @@ AMBULATORY = "1.2.840.10008.5.1.4.1.1.9.1.3"
 # The lowest number of 16 bits says "not recorded"; the recording uses the others.
 PADDING = -32768
 DEFAULT_STEP_UV = 1.0
+# A median lies between the steps of its recording.
+MEDIAN_STEP_MV = 0.0005
 
 
 def ecg_class(leads: int, samples: int, rate_hz: float) -> str:
@@ -42,30 +48,68 @@ def ecg_class(leads: int, samples: int, rate_hz: float) -> str:
     )
 
 
-def fill_ecg(ds: Dataset, ecg: Ecg) -> None:
-    """Add class, acquisition context and waveform of an electrocardiogram to its object."""
+def fill_ecg(ds: Dataset, ecg: Ecg, findings: Iterable[Findings] = ()) -> None:
+    """Add class, acquisition context, waveform and annotations of an electrocardiogram to its object.
+
+    Parameters
+    ----------
+    findings : iterable of Findings
+        What is said of this recording becomes its annotations; a median beat among it is stored as a
+        second group where an ECG object has room for both.
+    """
+    said = tuple(findings)
     values = ecg.values.array
     ds.SOPClassUID = ecg_class(len(ecg.leads), values.shape[1], ecg.rate_hz)
-    ds.AcquisitionContextSequence = Sequence()
     known = ecg.lsb_mV if len(ecg.lsb_mV) == len(ecg.leads) else (0.0,) * len(ecg.leads)
+    groups = [_group(values, ecg.leads, ecg.rate_hz, known, ecg)]
+    median = median_in(said, ecg.origin.uid) if ecg.kind == "rhythm" else None
+    if median is not None:
+        room = len(ecg.leads) + len(median.leads) <= 24
+        if room and all(200 <= hz <= 1000 for hz in (ecg.rate_hz, median.rate_hz)):
+            ds.SOPClassUID = _together(ds.SOPClassUID, len(ecg.leads) + len(median.leads))
+            fine = (MEDIAN_STEP_MV,) * len(median.leads)
+            beat = _group(median.mv, median.leads, median.rate_hz, fine, ecg)
+            beat.WaveformOriginality, beat.MultiplexGroupLabel = "DERIVED", "MEDIAN BEAT"
+            beat.TriggerSamplePosition = median.trigger + 1
+            groups.append(beat)
+        else:
+            median = None
+    ds.AcquisitionContextSequence = Sequence()
+    ds.WaveformSequence = Sequence(groups)
+    annotate(ds, ecg, said, median)
+
+
+def _together(sop_class: str, channels: int) -> str:
+    """Return the class for both groups: a 12-Lead ECG holds 13 channels in all."""
+    return sop_class if sop_class == TWELVE_LEAD and channels <= 13 else GENERAL
+
+
+def _group(
+    values: npt.NDArray[np.float32],
+    leads: tuple[str, ...],
+    rate_hz: float,
+    known_mv: tuple[float, ...],
+    ecg: Ecg,
+) -> Dataset:
+    """Return one multiplex group: ``values (leads, samples)`` mV in steps of each lead's own."""
     stored = np.empty(values.shape, np.int16)
     entries: list[Dataset] = []
-    for n, name in enumerate(ecg.leads):
-        step = _step_uv(values[n], known[n] * 1000.0)
+    for n, name in enumerate(leads):
+        step = _step_uv(values[n], known_mv[n] * 1000.0)
         stored[n] = _quantised(values[n], step)
         entries.append(_channel(name, step, ecg))
     group = Dataset()
     group.WaveformOriginality = "DERIVED" if ecg.kind == "median" else "ORIGINAL"
-    group.NumberOfWaveformChannels = len(ecg.leads)
+    group.NumberOfWaveformChannels = len(leads)
     group.NumberOfWaveformSamples = values.shape[1]
-    group.SamplingFrequency = DSfloat(ecg.rate_hz, auto_format=True)
+    group.SamplingFrequency = DSfloat(rate_hz, auto_format=True)
     group.MultiplexGroupLabel = "MEDIAN BEAT" if ecg.kind == "median" else "RHYTHM"
     group.ChannelDefinitionSequence = Sequence(entries)
     group.WaveformBitsAllocated = 16
     group.WaveformSampleInterpretation = "SS"
     group.add_new(0x5400100A, "OW", PADDING.to_bytes(2, "little", signed=True))
     group.add_new(0x54001010, "OW", np.ascontiguousarray(stored.T).astype("<i2").tobytes())
-    ds.WaveformSequence = Sequence([group])
+    return group
 
 
 def _step_uv(values: npt.NDArray[np.float32], known_uv: float) -> DSfloat:

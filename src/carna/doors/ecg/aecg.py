@@ -7,7 +7,7 @@ leads that were recorded one after the other are NaN where they were not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from xml.etree.ElementTree import Element
@@ -19,6 +19,14 @@ import numpy.typing as npt
 from carna import codes
 from carna.codes import Concept
 from carna.doors.ecg import markup
+from carna.doors.ecg.aecg_annotations import (
+    BEATS,
+    MEASURED,
+    MEDIAN_STEP_MV,
+    WAVES,
+    annotation_sets,
+    median_curves,
+)
 from carna.doors.ecg.events import WAVE, Gathered
 from carna.doors.ecg.leads import STANDARD, canonical, millivolts
 from carna.doors.ecg.recording import (
@@ -38,36 +46,11 @@ from carna.doors.ecg.recording import (
 )
 from carna.doors.files import Blob
 from carna.errors import InputError
-from carna.findings import Item
+from carna.findings import Findings, Item
 from carna.study import Ecg, Lazy, Patient
 
 __all__ = ["read_aecg", "write_aecg"]
 
-_WAVES: Mapping[str, str] = MappingProxyType({"PWAVE": "p", "QRSWAVE": "qrs", "TWAVE": "t", "UWAVE": "u"})
-_MEASURED: Mapping[str, tuple[str, Concept, str]] = MappingProxyType(
-    {
-        "TIME_PD_P": ("p_duration", codes.P_DURATION, "ms"),
-        "TIME_PD_PR": ("pr_interval", codes.PR_INTERVAL, "ms"),
-        "TIME_PD_QRS": ("qrs_duration", codes.QRS_DURATION, "ms"),
-        "TIME_PD_QT": ("qt_interval", codes.QT_INTERVAL, "ms"),
-        "TIME_PD_QTC": ("qtc_interval", codes.QTC_INTERVAL, "ms"),
-        "TIME_PD_QTCB": ("qtc_bazett", codes.QTC_BAZETT, "ms"),
-        "TIME_PD_QTCF": ("qtc_fridericia", codes.QTC_FRIDERICIA, "ms"),
-        "TIME_PD_RR": ("rr_interval", codes.RR_INTERVAL, "ms"),
-        "HEART_RATE": ("heart_rate", codes.HEART_RATE, "/min"),
-        "ANGLE_P_FRONT": ("p_axis", codes.P_AXIS, "deg"),
-        "ANGLE_QRS_FRONT": ("qrs_axis", codes.QRS_AXIS, "deg"),
-        "ANGLE_T_FRONT": ("t_axis", codes.T_AXIS, "deg"),
-    }
-)
-_BEATS: Mapping[str, Concept] = MappingProxyType(
-    {
-        "NORMAL": codes.NORMAL_BEAT,
-        "ABNORMAL": codes.ABNORMAL_BEAT,
-        "V_P_C": codes.VENTRICULAR_PREMATURE_BEAT,
-        "ATR_P_C": codes.ATRIAL_PREMATURE_BEAT,
-    }
-)
 _RHYTHMS: Mapping[str, Concept] = MappingProxyType(
     {
         "SINUS_RHY": codes.SINUS_RHYTHM,
@@ -329,8 +312,8 @@ def _one(
     value = markup.find(annotation, "value")
     word = markup.attribute(value, "code")
     low, high, lead = _extent(annotation, clock)
-    if code.upper() in _MEASURED:
-        id, concept, unit = _MEASURED[code.upper()]
+    if code.upper() in MEASURED:
+        id, concept, unit = MEASURED[code.upper()]
         amount = number(markup.attribute(value, "value"))
         if amount is not None and markup.attribute(value, "unit") == "s" and unit == "ms":
             amount *= 1000
@@ -340,7 +323,7 @@ def _one(
         at, _, lead = _extent(peak, clock)
         if at is not None:
             into.add("peaks.r", codes.R_WAVE, lead, at)
-    elif code in ("WAVC", "WAVC_TYPE") and (wave := _WAVES.get(word.removeprefix("MDC_ECG_WAVC_"))):
+    elif code in ("WAVC", "WAVC_TYPE") and (wave := WAVES.get(word.removeprefix("MDC_ECG_WAVC_"))):
         if low is not None and high is not None and high >= low:
             into.add(f"waves.{wave}", WAVE[wave], lead, low, high)
         elif low is not None:
@@ -349,7 +332,10 @@ def _one(
             into.add(f"ends.{wave}", WAVE[wave], lead, high)
     elif code == "BEAT" and low is not None:
         into.add(
-            "beats", _BEATS.get(word.removeprefix("MDC_ECG_BEAT_"), codes.UNCLASSIFIABLE_BEAT), lead, low
+            "beats",
+            BEATS.get(word.removeprefix("MDC_ECG_BEAT_"), codes.UNCLASSIFIABLE_BEAT),
+            lead,
+            low,
         )
     elif code == "RHY":
         rhythm = _RHYTHMS.get(word.removeprefix("MDC_ECG_RHY_"))
@@ -384,8 +370,10 @@ def _extent(annotation: Element, clock: str) -> tuple[float | None, float | None
 # --- writing ----------------------------------------------------------------------------------------------
 
 
-def write_aecg(ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "") -> bytes:
-    """Return an aECG file with one series.
+def write_aecg(
+    ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "", findings: Iterable[Findings] = ()
+) -> bytes:
+    """Return an aECG file with one series, and the median beat derived from it if findings hold one.
 
     Parameters
     ----------
@@ -395,6 +383,8 @@ def write_aecg(ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "") ->
         Start, ISO 8601; without one the clock is relative.
     sex : str
         M, F or "".
+    findings : iterable of Findings
+        Each becomes an annotation set: beats, waves, and the numbers that aECG has a name for.
 
     Raises
     ------
@@ -406,6 +396,7 @@ def write_aecg(ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "") ->
     ]
     if strange:
         raise InputError(f"leads {', '.join(strange)}", needed="leads with an MDC name", fix="write WFDB")
+    said = tuple(findings)
     whole, steps = quantised(ecg)
     stamp = re.sub(r"[-:T]", "", time).ljust(14, "0") if time else ""
     kind = "RHYTHM" if ecg.kind == "rhythm" else "REPRESENTATIVE_BEAT"
@@ -415,10 +406,9 @@ def write_aecg(ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "") ->
         _sequence(clock[0], clock[1], f'{head}<increment value="{1 / ecg.rate_hz!r}" unit="s"/>'),
     ]
     for lead, row, step in zip(ecg.leads, whole, steps, strict=True):
-        name = f"V{lead}" if lead in "XYZ" else lead.upper()
-        scale = f'<origin value="0" unit="uV"/><scale value="{step * 1000:.15g}" unit="uV"/>'
-        digits = f"<digits>{' '.join(map(str, row.tolist()))}</digits>"
-        rows.append(_sequence(f"MDC_ECG_LEAD_{name}", "SLIST_PQ", scale + digits))
+        rows.append(_lead(lead, row, step))
+    uid = ecg.origin.uid
+    notes = annotation_sets(said, uid) + _derived(said, uid)
     gender = f"<administrativeGenderCode code={quoteattr(sex)}/>" if sex else ""
     person = f"<subjectDemographicPerson>{gender}</subjectDemographicPerson>"
     subject = f"<id root={quoteattr('2.25.0')} extension={quoteattr(escape(patient))}/>{person}"
@@ -430,9 +420,36 @@ def write_aecg(ecg: Ecg, *, patient: str = "", time: str = "", sex: str = "") ->
         f"<trialSubject>{subject}</trialSubject>"
         "</subject></subjectAssignment></componentOf></timepointEvent></componentOf>"
         f'<component><series><code code="{kind}" codeSystem="2.16.840.1.113883.5.4"/>'
-        f"<component><sequenceSet>{''.join(rows)}</sequenceSet></component></series></component></AnnotatedECG>\n"
+        f"<component><sequenceSet>{''.join(rows)}</sequenceSet></component>{notes}</series></component></AnnotatedECG>\n"
     )
     return text.encode()
+
+
+def _lead(lead: str, digits: npt.NDArray[np.int64], step_mv: float) -> str:
+    name = f"V{lead}" if lead in "XYZ" else lead.upper()
+    scale = f'<origin value="0" unit="uV"/><scale value="{step_mv * 1000:.15g}" unit="uV"/>'
+    body = f"{scale}<digits>{' '.join(map(str, digits.tolist()))}</digits>"
+    return _sequence(f"MDC_ECG_LEAD_{name}", "SLIST_PQ", body)
+
+
+def _derived(said: tuple[Findings, ...], part: str) -> str:
+    """Return the median beat as a derived series on a clock of its own, "" if there is none."""
+    curves = median_curves(said, part)
+    if not curves:
+        return ""
+    x = curves[0][1].x
+    step_s = float(x[-1] - x[0]) / (len(x) - 1) / 1000.0
+    head = f'<head value="0" unit="s"/><increment value="{step_s:.9g}" unit="s"/>'
+    rows = [_sequence("TIME_RELATIVE", "GLIST_PQ", head)]
+    rows += [
+        _lead(lead, np.round(c.y / MEDIAN_STEP_MV).astype(np.int64), MEDIAN_STEP_MV) for lead, c in curves
+    ]
+    notes = annotation_sets(said, part, median_starts_s=float(x[0]) / 1000.0)
+    return (
+        '<derivation><derivedSeries><code code="REPRESENTATIVE_BEAT" codeSystem="2.16.840.1.113883.5.4"/>'
+        f"<component><sequenceSet>{''.join(rows)}</sequenceSet></component>{notes}"
+        "</derivedSeries></derivation>"
+    )
 
 
 def _sequence(code: str, kind: str, body: str) -> str:

@@ -17,74 +17,19 @@ by site, method and phase, not by a new code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
-from typing import final
 
+from carna.codes.concept import Concept
+from carna.codes.concept import dcm as _dcm
+from carna.codes.concept import elsewhere as _elsewhere
+from carna.codes.concept import ln as _ln
+from carna.codes.concept import mdc as _mdc
+from carna.codes.concept import own as _own
+from carna.codes.concept import row as _row
+from carna.codes.concept import sct as _sct
 from carna.errors import InputError
 
 __all__ = ["AHA17", "ALL", "CID42", "LEADS", "Concept", "by_name", "find", "lead", "system_uri"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """One coded concept; two are equal when scheme and value are.
-
-    Parameters
-    ----------
-    value : str
-        The code, at most 16 characters (DICOM's Code Value).
-    scheme : str
-        DICOM coding scheme designator, such as ``SCT``.
-    meaning : str
-        The words a person reads, at most 64 characters.
-    unit : str
-        UCUM unit that a measurement of this concept carries by default; empty where it has none.
-    source : str
-        Where the code was read.
-    also : tuple of (scheme, value)
-        Codes elsewhere for the same thing, understood when read and never written in place of this one.
-    """
-
-    value: str
-    scheme: str
-    meaning: str = field(compare=False)
-    unit: str = field(default="", compare=False)
-    source: str = field(default="", compare=False)
-    also: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.meaning} ({self.value}, {self.scheme})"
-
-
-# A row names the context group it was read in, 0 where it stands in none; `also` is written "SCHEME:VALUE".
-
-
-def _row(scheme: str, value: str, meaning: str, cid: int, unit: str = "", *also: str) -> Concept:
-    source = f"DICOM PS3.16 CID {cid}, pydicom 3.0.2" if cid else "DICOM PS3.16, pydicom 3.0.2"
-    return _elsewhere(scheme, value, meaning, unit, source, *also)
-
-
-def _elsewhere(scheme: str, value: str, meaning: str, unit: str, source: str, *also: str) -> Concept:
-    """Return a concept that was read outside the dictionary of pydicom, with its source in words."""
-    equal = []
-    for code in also:
-        other, _, other_value = code.partition(":")
-        equal.append((other, other_value))
-    if scheme == "MDC":
-        # DICOM writes partition:code; FHIR and HL7 write one number, partition * 65536 + code.
-        partition, _, code = value.partition(":")
-        equal.append(("MDC", str((int(partition) << 16) + int(code))))
-    return Concept(value, scheme, meaning, unit, source, tuple(equal))
-
-
-_sct, _ln, _dcm, _mdc = (partial(_row, scheme) for scheme in ("SCT", "LN", "DCM", "MDC"))
-
-
-def _own(value: str, meaning: str, unit: str = "") -> Concept:
-    return Concept(value, "99CARNA", meaning, unit, "Carna")
 
 
 _TID = "DICOM PS3.16, as public implementations write TID "
@@ -337,6 +282,7 @@ END_SYSTOLE = _sct("416430001", "End Systole", 12233, "", "DCM:109070")
 TIME_TO_END_SYSTOLE = _own("TIME-TO-ES", "Time from R wave to end systole", "ms")
 # A frame-to-frame change of the image, in its own intensities: nothing a standard measures.
 MOTION_ENERGY = _own("MOTION-ENERGY", "Motion energy of image frames")
+PLACE_SURE = _own("PLACE-SURE", "Place of the heart stands out from the second best")
 BRIGHT_BLOOD = _own("BRIGHT-BLOOD", "Fraction of bright blood around the left ventricle", "1")
 
 IMAGE_VIEW = _dcm("111031", "Image View", 0)
