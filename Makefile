@@ -41,7 +41,7 @@ test: $(STAMP)  ## everything: check, real data, peers, docs
 
 bench: $(STAMP)  ## speed beside the peers
 	$(BIN)/carna bench doors
-	$(BIN)/carna bench beats
+	$(BIN)/carna bench ecg
 
 docs: $(STAMP)  ## the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site

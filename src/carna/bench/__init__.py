@@ -14,7 +14,11 @@ from importlib import import_module
 from carna.errors import InputError
 
 # Suite name to the module that measures it: `measure() -> tuple[Row, ...]`.
-SUITES: Mapping[str, str] = {"doors": "carna.bench.doors", "beats": "carna.bench.beats"}
+SUITES: Mapping[str, str] = {
+    "doors": "carna.bench.doors",
+    "beats": "carna.bench.beats",
+    "ecg": "carna.bench.ecg",
+}
 
 
 @dataclass(frozen=True, slots=True)

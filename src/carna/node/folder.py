@@ -138,7 +138,7 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
         patient=case.patient.id,
         kind=tuple(sorted({p.kind for p in prints})),
         parts=tuple(_plain(p) for p in prints),
-        findings=tuple(_summary(f) for f in (*priors, *found)),
+        findings=tuple(_summary(f) for f in (*found, *priors)),
         not_run=not_run,
         files=tuple(str(f) for f in files),
         problems=tuple(problems),
@@ -217,7 +217,7 @@ def _write(
         for name in formats or DEFAULT:
             form = FORMATS[name]
             try:
-                rendered = form.write((*priors, *found) if form.priors else found, case)
+                rendered = form.write((*found, *priors) if form.priors else found, case)
             except RenderError as error:
                 problems.append(Problem(study, f"{name}: {error.found}", error.needed, error.fix))
             except Exception as error:  # noqa: BLE001 - a bug of one renderer must not stop the others

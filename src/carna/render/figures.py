@@ -138,8 +138,8 @@ def _item(item: Item, one: Findings, study: Study, in_words: Words) -> tuple[str
         case Events():
             onsets = zip(item.type_index, item.onset_s, strict=True)
             beats = np.array([onset for n, onset in onsets if item.types[n] in paper.BEATS])
-            # A long recording has its tachogram in its summary.
-            wanted = beats.size > 3 and not hourly(one)
+            # A long recording has its tachogram in its summary; beats told lead by lead are no sequence.
+            wanted = beats.size > 3 and not hourly(one) and item.lead_index is None
             return (f"tachogram.{name}", partial(_tachogram, beats, in_words)) if wanted else None
         case Measurement() | Region() | Shape() | Field() | Statement() | Absent():
             return None

@@ -218,6 +218,8 @@ class Look:
     def axis(self, wave: Literal["p", "qrs", "t"] = "qrs") -> float:
         """Frontal axis, degrees, -180 to 180."""
         suspect = self._suspect()
+        if self.tracing.integrity is not None and self.tracing.integrity.channels == "met":
+            raise NotAssessable("limb channels contradict each other: order, sign or gain is not as stated")
         if suspect & {"I", "II", "III", "aVF"}:
             raise NotAssessable("limb cables may be exchanged")
         value = getattr(self.tracing.matrix, f"{wave}_axis")
@@ -282,6 +284,8 @@ class Look:
             raise NotAssessable(f"lead {name} was not recorded")
         if told is not None and name in told.unusable:
             raise NotAssessable(f"lead {name}: {told.unusable[name]}")
+        if told is not None and told.channels == "met":
+            raise NotAssessable("limb channels contradict each other: order, sign or gain is not as stated")
         if name in self._suspect():
             raise NotAssessable(f"lead {name} may be recorded under another name (electrodes exchanged)")
         measured = self.tracing.matrix.leads[name]
