@@ -57,6 +57,27 @@ def test_results_read_back_as_prior_findings(demo):
     assert case.patient.synthetic
 
 
+def test_results_come_back_with_each_id_once(demo):
+    import carna as library
+
+    reading = library.read(demo[0] / "results")
+    ids = [i.id for c in reading.cases for f in c.findings for i in f.items]
+    assert "qt" in ids and "heart" in ids
+    reports = [
+        i.id
+        for c in reading.cases
+        for f in c.findings
+        if "ecg_reading" in f.manifest.application
+        for i in f.items
+    ]
+    assert len(reports) == len(set(reports)) > 100
+
+
+def test_doctor_lists_what_carna_stands_on():
+    said = carna("doctor").stdout
+    assert "edfio " in said and "fhir.resources " in said and "missing" not in said
+
+
 def test_show_prints_the_findings(demo):
     found = next(f for f in demo[1]["studies"][0]["files"] if f.endswith("ecg_reading/findings.json"))
     done = carna("show", found)

@@ -178,6 +178,34 @@ def test_findings_of_a_virtual_patient_are_never_final():
         made_up.corrected((), review, final=True)
 
 
+def test_high_stakes_are_final_only_where_a_person_said_so():
+    other = measured(id="other")
+    risky = Findings(
+        "1",
+        "p",
+        (measured(), other, Absent(id="gone", code=codes.HEART_RATE, why="not seen")),
+        Manifest("a", "1"),
+        high_stakes=True,
+    )
+    nobody = risky.corrected((), Review("Dr. A", "2026-01-01", {}), final=True)
+    assert [i.id for i in nobody.items] == ["gone"]
+    one = risky.corrected((), Review("Dr. A", "2026-01-01", {"lv.edv": "accepted"}), final=True)
+    assert [i.id for i in one.items] == ["lv.edv", "gone"] and one.status == "final"
+    draft = risky.corrected((), Review("Dr. A", "2026-01-01", {"lv.edv": "accepted"}))
+    assert [i.id for i in draft.items] == ["lv.edv", "other", "gone"]
+    own = measured(id="own")
+    assert (
+        own in risky.corrected((own,), Review("A", "2026-01-01", {"own": "supplemented"}), final=True).items
+    )
+    with pytest.raises(InputError, match="nobody accepted own"):
+        risky.corrected((own,), Review("Dr. A", "2026-01-01", {}), final=True)
+    with pytest.raises(InputError, match=r"nobody accepted lv\.edv, other"):
+        dataclasses.replace(risky, status="final", review=Review("Dr. A", "2026-01-01", {}))
+    with pytest.raises(InputError, match="nobody accepted other"):
+        verdicts = {"lv.edv": "accepted", "other": "rejected"}
+        dataclasses.replace(risky, status="final", review=Review("Dr. A", "2026-01-01", verdicts))
+
+
 def test_a_correction_keeps_the_rest_and_names_its_parent():
     first = findings()
     review = Review(

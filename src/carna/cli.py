@@ -58,7 +58,8 @@ def read(
         list[str] | None, typer.Option(help="Run this application only; may be repeated.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="APP.setting=value, or APP.slot=PART-UID.")
+        list[str] | None,
+        typer.Option("--set", help="APP.setting=value, or APP.slot=UID of a part or of findings."),
     ] = None,
     format_: Annotated[
         list[str] | None, typer.Option("--format", help="Write this format only; may be repeated.")
@@ -154,7 +155,10 @@ def show(
         _print_json({"uid": found.uid, "application": found.manifest.application, "items": rows(found)})
         return
     table = Table(
-        title=f"{found.manifest.application} {found.manifest.version} · {found.status}", title_justify="left"
+        title=f"{found.manifest.application} {found.manifest.version} · {found.status}",
+        title_justify="left",
+        caption=found.uid,
+        caption_justify="left",
     )
     for column in ("id", "finding", "value", "uncertainty"):
         table.add_column(column, overflow="fold")
@@ -228,6 +232,8 @@ def doctor() -> None:
         "python-gdcm",
         "nibabel",
         "h5py",
+        "edfio",
+        "fhir.resources",
     ):
         try:
             _OUT.print(f"  {package} {version(package)}")

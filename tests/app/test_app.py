@@ -158,6 +158,18 @@ def test_two_unsigned_priors_are_not_told_apart_by_their_order():
         fill(needs_rate, case(findings=[said(1.0, rank="prior"), said(2.0, rank="prior")]), "s")
 
 
+def test_a_person_may_choose_between_findings():
+    both = [said(1.0, rank="signed"), said(2.0, rank="signed 2")]
+    with pytest.raises(NeedError, match="said=UID") as error:
+        fill(needs_rate, case(findings=both), "s")
+    for one, value in zip(both, (1.0, 2.0), strict=True):
+        assert one.uid in str(error.value)
+        filled = fill(needs_rate, case(findings=both), "s", {"said": one.uid})
+        assert filled.arguments["said"].value == value and filled.uids["said"] == (one.uid,)
+    with pytest.raises(NeedError, match=r"in findings 1\.2"):
+        fill(needs_rate, case(findings=both), "s", {"said": "1.2"})
+
+
 def test_what_a_person_rejected_fills_nothing():
     ours = said(1.0)
     reviewed = ours.corrected((), Review("Dr. B", "2026-01-01", {"rate": "rejected"}))

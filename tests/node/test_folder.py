@@ -2,18 +2,21 @@
 
 import errno
 import json
+import os
 import select
 import subprocess
 import sys
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
 from carna import render
-from carna.errors import InputError, SettingError
+from carna.errors import Cancelled, InputError, SettingError
 from carna.node import folder
 from carna.node.folder import Order, make, make_all, slug
 from carna.phantom import virtual_case
+from carna.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +132,81 @@ def test_slugs_stay_inside_and_apart(name, tmp_path):
     assert plain and "/" not in plain and not plain.startswith(".") and len(plain) < 100
     assert (tmp_path / plain).resolve().parent == tmp_path.resolve()
     assert slug(name + "!") != plain
+
+
+@pytest.mark.parametrize("where", ["fingerprint", "_summary", "slug"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bug_met_in_one_study_costs_no_other(case, tmp_path, monkeypatch, where, workers):
+    other = replace(
+        case,
+        patient=replace(case.patient, id="OTHER"),
+        studies=tuple(replace(s, uid="1.2.3") for s in case.studies),
+    )
+    before = getattr(folder, where)
+
+    def broken(thing, *more):
+        said = getattr(thing, "study", "") or (more[0].uid if more else thing)
+        if said == "1.2.3":
+            raise ZeroDivisionError("a bug")
+        return before(thing, *more)
+
+    monkeypatch.setattr(folder, where, broken)
+    order = Order(formats=("csv",), only=("heart_locate",))
+    made = {m.uid: m for m in make_all((other, case), tmp_path, order, workers=workers)}
+    assert made["1.2.3"].failed and made["1.2.3"].patient == "OTHER"
+    (problem,) = made["1.2.3"].problems
+    assert problem.found == "the study failed: ZeroDivisionError: a bug" and problem.fix
+    whole = made[case.studies[0].uid]
+    assert not whole.failed and [f for f in whole.files if f.endswith("items.csv")]
+
+
+def test_cancelling_is_not_taken_for_a_bug(case, tmp_path):
+    with pytest.raises(Cancelled):
+        make(case, case.studies[0].uid, tmp_path, Order(), Progress(cancelled=lambda: True))
+
+
+def test_what_a_killed_run_left_hidden_is_cleared_away(case, tmp_path):
+    """A process is killed while it writes: its folder goes, those of living processes stay."""
+    uid = case.studies[0].uid
+    place = tmp_path / slug(case.patient.id) / slug(uid)
+    code = f"""
+import os, signal
+from pathlib import Path
+from carna.node.folder import _hidden
+place = Path({str(place)!r})
+place.parent.mkdir(parents=True)
+(_hidden(place, ".old") / "old").mkdir()
+(_hidden(place, ".part") / "half").touch()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    left = [p.name for p in place.parent.iterdir()]
+    assert len(left) == 2
+    living = folder._hidden(place, ".part")
+    foreign = place.parent / f".{place.name}x.part"
+    foreign.mkdir()
+    make(case, uid, tmp_path, Order(formats=("csv",), only=("heart_locate",)))
+    assert {p.name for p in place.parent.iterdir()} == {place.name, living.name, foreign.name}
+
+
+def test_a_result_stuck_between_two_steps_of_a_killed_run_goes_back(tmp_path):
+    place = tmp_path / "study"
+    stuck = folder._hidden(place, ".old")
+    (stuck / "old").mkdir()
+    (stuck / "old" / "items.csv").write_text("earlier")
+    owner, _, pid = stuck.name.split(".")[2].partition("-")
+    dead = stuck.with_name(stuck.name.replace(f"{owner}-{pid}", f"{owner}-{2**30}"))
+    stuck.rename(dead)
+    folder._clear(place)
+    assert (place / "items.csv").read_text() == "earlier"
+    assert [p.name for p in tmp_path.iterdir()] == ["study"]
+
+
+def test_hidden_folders_of_another_machine_wait_a_day(tmp_path):
+    place = tmp_path / "study"
+    theirs = [tmp_path / f".study.{'0' * 8}-1.{name}.part" for name in ("old", "new")]
+    for one in theirs:
+        one.mkdir()
+    os.utime(theirs[0], (0, 0))
+    folder._clear(place)
+    assert [p.name for p in tmp_path.iterdir()] == [theirs[1].name]

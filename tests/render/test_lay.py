@@ -78,6 +78,9 @@ def test_conclusions_that_lead_to_treatment_wait_for_a_person() -> None:
     assert "fibrillation" not in text
     assert words("en").text("lay_waiting") in text
     review = Review("Roe^Richard", "2024-03-02T08:00:00", {})
+    nobody_accepted = " ".join(sentences(risky.corrected((), review, final=True), words("en")))
+    assert "atrial fibrillation" not in nobody_accepted
+    review = Review("Roe^Richard", "2024-03-02T08:00:00", {i.id: "accepted" for i in risky.items})
     accepted = " ".join(sentences(risky.corrected((), review, final=True), words("en")))
     assert "atrial fibrillation" in accepted
     assert "Roe Richard" in accepted

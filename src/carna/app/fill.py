@@ -46,7 +46,7 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
     Parameters
     ----------
     choose : mapping
-        Slot name to part UID, where a person has decided.
+        Slot name to part UID, or to the UID of findings, where a person has decided.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
     repeated: dict[str, tuple[str, ...]] = {}
     for slot in app.slots:
         if slot.need.finding is not None:
-            said = _findings(slot, case, study)
+            said = _findings(slot, case, study, choose.get(slot.name))
             arguments[slot.name] = _one_or_many(slot, [item for _, item in said])
             uids[slot.name] = tuple(f.uid for f, _ in said)
         else:
@@ -149,7 +149,7 @@ def _repeats(a: Part, b: Part) -> bool:
     return False
 
 
-def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]:
+def _findings(slot: Slot, case: Case, study: str, chosen: str | None) -> list[tuple[Findings, Item]]:
     # A correction stands for the whole of its parent: an item it left out was rejected.
     corrected = {found.parent for found in case.said_of(study) if found.review is not None}
     said = [
@@ -159,6 +159,14 @@ def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]
         for item in found.items
         if item.code == slot.need.finding and isinstance(item, slot.classes)
     ]
+    if chosen is not None:
+        said = [(found, item) for found, item in said if found.uid == chosen]
+        if not said:
+            raise NeedError(
+                f"no finding of {slot.need.finding} in findings {chosen}",
+                needed=f"{slot.need.doc} ({slot.name})",
+                fix="`carna show` prints the UID of findings",
+            )
     if not said and slot.optional:
         return []
     if not said:
@@ -172,9 +180,9 @@ def _findings(slot: Slot, case: Case, study: str) -> list[tuple[Findings, Item]]
     if len(first) > 1:
         raise NeedError(
             f"{len(first)} findings of {slot.need.finding} are of equal rank: "
-            + "; ".join(f"{item.id} of {f.manifest.application}" for f, item in first),
+            + "; ".join(f"{item.id} of {f.manifest.application} = {f.uid}" for f, item in first),
             needed="one",
-            fix="accept one of them and reject the others",
+            fix=f"choose one: {slot.name}=UID; or accept one of them and reject the others",
         )
     return first
 

@@ -14,6 +14,7 @@ from carna.codes import Concept, ecg_statements
 from carna.ecg.criteria import CRITERIA, Tracing, Verdict, judge, look_now
 from carna.ecg.criteria.reading import Reading, read
 from carna.ecg.measure import Interval
+from carna.ecg.quality import believed
 from carna.ecg.rhythm import Rhythm
 from carna.errors import InputError
 from carna.findings import Absent, Curve, Events, Evidence, Item, Measurement, Sd, Statement, Unknown
@@ -48,11 +49,16 @@ _KINDS = {
     "unknown": codes.UNCLASSIFIABLE_BEAT,
 }
 _USABLE = (
-    "usable: recorded for at least half of the time, not flat, at most 1 % clipped, "
-    "QRS band at least 10 dB above its floor"
+    "usable: recorded for at least half of the time, not flat, at most 1 % clipped, swings below 20 mV, "
+    "QRS band at least 10 dB above its floor, hum below 0.3 mV"
 )
 _EXCHANGED = "limb cables or chest electrodes lie as their leads are named; blind to some exchanges"
 _NONE = "no beats that can be told from noise"
+_NO_AXIS = "no direction: too small, or too few limb leads"
+_CONTRADICT = "limb channels contradict each other: order, sign or gain is not as stated"
+_ONE = re.compile(r"(?!channel_\d+$).")  # a name that can be an id
+_LIMB = {"I", "II", "III", "aVR", "aVL", "aVF"}
+_UNTRUE = ("clipped", "implausible", "flat", "no signal")  # amplitudes of such leads are not the heart's
 
 
 @application(
@@ -65,7 +71,13 @@ _NONE = "no beats that can be told from noise"
         *dict.fromkeys(_CODE[c.name] for c in CRITERIA),
         *(codes.SIGNAL_QUALITY, ecg_statements.LEADS_REVERSED, ecg_statements.CHEST_LEADS_EXCHANGED),
     ),
-    may_give=(*codes.LEADS.values(), *_LEAD.values(), *_WAVES.values(), ecg_statements.LOOK_NOW),
+    may_give=(
+        *codes.LEADS.values(),
+        *_LEAD.values(),
+        *_WAVES.values(),
+        ecg_statements.LOOK_NOW,
+        codes.BLOCKED_P_WAVE,
+    ),
     cites=tuple(sorted({c.source for c in CRITERIA if c.source.startswith("doi:")})),
     stakes="low",
 )
@@ -82,13 +94,16 @@ def ecg_reading(
     """Read a resting electrocardiogram: intervals, every lead, criteria met and not met."""
     if ecg.rate_hz < 100:
         raise InputError(f"{ecg.rate_hz:g} samples a second", needed="100 Hz or more", fix="use the original")
+    named = [lead for lead in ecg.leads if lead in codes.LEADS]
+    if twice := sorted({lead for lead in named if named.count(lead) > 1}):
+        raise InputError(f"lead {', '.join(twice)} twice", needed="each lead once", fix="name or drop one")
     years = record.age_a if record is not None and record.age_a is not None else (age if age >= 0 else None)
     known = record.sex if record is not None and record.sex in ("female", "male") else None
     given = sex if sex in ("female", "male") else None
     who = known or given
     job.progress(0.05, "beats")
     got = read(
-        np.asarray(ecg.values.array, float),
+        believed(np.asarray(ecg.values.array, float)),
         ecg.rate_hz,
         ecg.leads,
         age_a=years,
@@ -104,10 +119,13 @@ def ecg_reading(
         *_rate(tracing.rhythm if tracing is not None else None, seen),
         *_global(tracing, seen),
         *_medians(tracing, ecg, seen),
+        *_blocked(tracing, seen),
         *_criteria(verdicts, seen),
+        *_second_opinion(got, seen),
+        *_unread(got, seen),
         *_electrodes(tracing, seen),
         *_leads(got, ecg),
-        *_measured(tracing, ecg),
+        *_measured(got, ecg),
     )
 
 
@@ -154,6 +172,12 @@ def _rate(told: Rhythm | None, seen: Evidence) -> Iterator[Item]:
 def _global(tracing: Tracing | None, seen: Evidence) -> Iterator[Item]:
     """Yield the intervals of the median beat, QTc by four formulas, and the axes."""
     matrix = tracing.matrix if tracing is not None else None
+    none, contradict = _NONE, False
+    if tracing is not None and tracing.integrity is not None:
+        contradict = tracing.integrity.channels == "met"
+        unusable, all_ = len(tracing.integrity.unusable), len(tracing.leads)
+        if 2 * unusable > all_:  # as no criterion is judged on them
+            matrix, none = None, f"{unusable} of {all_} leads cannot be read"
     found: dict[str, tuple[Concept, Interval | None]] = {
         name: (code, getattr(matrix, name) if matrix is not None else None)
         for name, code in _INTERVALS.items()
@@ -162,14 +186,14 @@ def _global(tracing: Tracing | None, seen: Evidence) -> Iterator[Item]:
         found[f"qtc.{formula.lower()}"] = code, matrix.qtc_ms.get(formula) if matrix is not None else None
     for id, (code, interval) in found.items():
         if interval is None:
-            why = _NONE if matrix is None else "its boundaries could not be found"
+            why = none if matrix is None else "its boundaries could not be found"
             yield Absent(id=id, code=code, why=why, reason=codes.VALUE_INDETERMINATE, evidence=(seen,))
         else:
             yield _number(id, code, interval.ms, "ms", Sd(interval.sd_ms), (seen,), of=("beats",))
     for wave, code in _AXES.items():
         axis = getattr(matrix, f"{wave}_axis") if matrix is not None else None
-        if axis is None:
-            why = _NONE if matrix is None else "no direction: too small, or too few limb leads"
+        if axis is None or contradict:
+            why = none if matrix is None else _CONTRADICT if contradict else _NO_AXIS
             yield Absent(
                 id=f"axis.{wave}", code=code, why=why, reason=codes.VALUE_INDETERMINATE, evidence=(seen,)
             )
@@ -252,28 +276,88 @@ def _criteria(verdicts: tuple[Verdict, ...], seen: Evidence) -> Iterator[Item]:
         )
 
 
+def _unread(got: Reading, seen: Evidence) -> Iterator[Item]:
+    """Yield a call to look where no beat was found: asystole and ventricular fibrillation have none."""
+    if got.tracing is not None:
+        return
+    moving = sum(kind not in ("flat", "no signal") for kind in got.quality.kind)
+    what = (
+        f"{moving} of {len(seen.leads)} leads move: noise, or a rhythm without distinct beats such as "
+        "ventricular fibrillation or flutter"
+        if moving
+        else "All leads are flat or empty: electrodes off, or asystole"
+    )
+    yield Statement(
+        id="look_now.unread",
+        code=ecg_statements.LOOK_NOW,
+        verdict="met",
+        rule=f"Nothing was read: {_NONE}. {what}. Look at the trace; Carna is no alarm.",
+        evidence=(seen,),
+    )
+
+
+def _blocked(tracing: Tracing | None, seen: Evidence) -> Iterator[Item]:
+    """Yield the P waves that no QRS follows, where there are any."""
+    told = tracing.conduction if tracing is not None else None
+    if told is None or not told.blocked:
+        return
+    yield Events(
+        id="p.blocked",
+        code=codes.BLOCKED_P_WAVE,
+        onset_s=np.array(told.blocked),
+        types=(codes.BLOCKED_P_WAVE,),
+        type_index=np.zeros(len(told.blocked), np.int64),
+        of=("beats",),
+        evidence=(seen,),
+    )
+
+
+def _second_opinion(got: Reading, seen: Evidence) -> Iterator[Item]:
+    """Yield a doubt where the call on fibrillation and the P waves contradict each other."""
+    doubt = got.fibrillation_in_doubt()
+    if doubt is None:
+        return
+    yield Statement(
+        id="second_opinion.fibrillation",
+        code=codes.ATRIAL_FIBRILLATION,
+        verdict="not assessable",
+        rule=f"Two methods disagree on atrial fibrillation: {doubt}. Look at the trace.",
+        of=("beats", "criteria.atrial_fibrillation"),
+        evidence=(seen,),
+    )
+
+
 def _electrodes(tracing: Tracing | None, seen: Evidence) -> Iterator[Item]:
-    """Yield whether cables or electrodes seem exchanged."""
+    """Yield whether cables or electrodes seem exchanged, and whether channels contradict each other."""
     told = tracing.integrity if tracing is not None else None
-    for id, code, verdict, leads in (
-        ("electrodes.limb", ecg_statements.LEADS_REVERSED, told.limb if told else "not assessable", 3),
-        (
-            "electrodes.chest",
-            ecg_statements.CHEST_LEADS_EXCHANGED,
-            told.chest if told else "not assessable",
-            6,
-        ),
-    ):
-        why = "; ".join(s.why for s in told.suspicions if len(s.leads) and leads) if told else _NONE
-        rule = f"exchanged: {_EXCHANGED}" + (f"; {why}" if why else "")
+    for id, code, verdict, chest in (
+        ("electrodes.limb", ecg_statements.LEADS_REVERSED, told.limb if told else "not assessable", False),
+        ("electrodes.chest", ecg_statements.CHEST_LEADS_EXCHANGED, told.chest if told else "not assessable",
+         True),
+    ):  # fmt: skip
+        whys = (
+            [s.why for s in told.suspicions if chest == all(n.startswith("V") for n in s.leads)]
+            if told
+            else [_NONE]
+        )
+        rule = "; ".join((f"exchanged: {_EXCHANGED}", *whys))
         yield Statement(id=id, code=code, verdict=verdict, rule=rule, evidence=(seen,))
+    # Clipping or noise breaks the sums too, and is said of each lead.
+    if told is not None and told.channels == "met" and not _LIMB & told.unusable.keys():
+        yield Statement(
+            id="look_now.channels",
+            code=ecg_statements.LOOK_NOW,
+            verdict="met",
+            rule=f"{_CONTRADICT[0].upper()}{_CONTRADICT[1:]}: no axis, no criterion on amplitudes.",
+            evidence=(seen,),
+        )
 
 
 def _leads(got: Reading, ecg: Ecg) -> Iterator[Item]:
     """Yield for every lead whether it is usable."""
-    for lead, kind in zip(ecg.leads, got.quality.kind, strict=False):
+    for id, lead, kind in zip(_ids(ecg.leads), ecg.leads, got.quality.kind, strict=True):
         yield Statement(
-            id=f"lead.{_slug(lead)}",
+            id=f"lead.{id}",
             code=codes.SIGNAL_QUALITY,
             site=codes.LEADS.get(lead),
             verdict="met" if kind == "good" else "not met",
@@ -282,10 +366,12 @@ def _leads(got: Reading, ecg: Ecg) -> Iterator[Item]:
         )
 
 
-def _measured(tracing: Tracing | None, ecg: Ecg) -> Iterator[Item]:
-    """Yield what each recorded lead shows, mV."""
+def _measured(got: Reading, ecg: Ecg) -> Iterator[Item]:
+    """Yield what each recorded lead shows, mV, unless its amplitudes are not the heart's."""
+    tracing = got.tracing
+    kinds = dict(zip(ecg.leads, got.quality.kind, strict=True))
     for lead, row in (tracing.matrix.leads if tracing is not None else {}).items():
-        if lead not in ecg.leads or lead not in codes.LEADS:
+        if lead not in codes.LEADS or kinds.get(lead, "no signal") in _UNTRUE:
             continue
         waves = {wave: getattr(row, wave) for wave in _WAVES}
         values = {_LEAD[name]: getattr(row, name) for name in _LEAD}
@@ -316,6 +402,15 @@ def _number(
         id=id, code=code, value=float(value), unit=unit, uncertainty=uncertainty, evidence=evidence, of=of,
         site=site, method=method,
     )  # fmt: skip
+
+
+def _ids(leads: tuple[str, ...]) -> list[str]:
+    """Return a piece of an id for each lead: its name, or its number where names are alike or not words."""
+    slugs = [_slug(lead) for lead in leads]
+    return [
+        s if lead in codes.LEADS or (_ONE.match(s) and slugs.count(s) == 1) else f"channel_{k + 1}"
+        for k, (lead, s) in enumerate(zip(leads, slugs, strict=True))
+    ]
 
 
 def _slug(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -117,14 +118,23 @@ def _frames(found: HeartRegion, cine: Cine, times: np.ndarray) -> tuple[Item, ..
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     last = len(times)
 
+    def spread_of(at: int, spread: float) -> Interval | Unknown:
+        if last <= 2:
+            return Unknown(_NO_TRUTH)
+        # The beat is a circle: past its last frame comes its first, and no interval says that.
+        if spread > 0 and not 0 <= at - spread <= at + spread <= last - 1:
+            reach = range(-math.ceil(spread), math.ceil(spread) + 1)
+            around = ", ".join(str((at + k) % last + 1) for k in reach)
+            return Unknown(f"frames {around} look alike within the stated spread; the beat is a circle")
+        return Interval(at + 1 - spread, at + 1 + spread, 0.95)
+
     def frame(id: str, at: int, spread: float) -> Measurement:
-        interval = Interval(max(1.0, at + 1 - spread), min(float(last), at + 1 + spread), 0.95)
         return Measurement(
             id=id,
             code=_IDS[id],
             value=float(at + 1),
             unit="1",
-            uncertainty=interval if last > 2 else Unknown(_NO_TRUTH),
+            uncertainty=spread_of(at, spread),
             of=("heart.blood",),
             evidence=(Evidence(part, frames=(at,)),),
         )

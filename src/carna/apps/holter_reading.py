@@ -14,6 +14,7 @@ from carna.ecg.arrhythmia import Event
 from carna.ecg.holter import Holter, Hour, holter
 from carna.ecg.hrv import hrv
 from carna.ecg.kinds import KINDS
+from carna.ecg.quality import believed
 from carna.findings import Absent, Curve, Events, Evidence, Item, Measurement, Statement, Unknown
 from carna.study import Ecg
 
@@ -39,6 +40,7 @@ _COUNTED = "a count; the detector's error rates are in its documentation"
 _NO_ALARM = "Carna is no alarm and watches nobody"
 _HRV = {"sdnn_24h_ms": codes.SDNN, "rmssd_ms": codes.RMSSD}
 PAUSE_S, VT_BEATS, AF_S = 3.0, 3, 30.0
+ENOUGH = 0.8  # of the recording, to say that something is not in it
 
 
 @application(
@@ -66,7 +68,7 @@ def holter_reading(
     """Read a long electrocardiogram hour by hour: ectopy, episodes, pauses, rates, variability."""
     values = ecg.values.array
     found = holter(
-        lambda start, stop: np.asarray(values[:, start:stop], float),
+        lambda start, stop: believed(np.asarray(values[:, start:stop], float)),
         values.shape[1],
         ecg.rate_hz,
         slow_bpm=slow,
@@ -105,11 +107,16 @@ def _counts(found: Holter, ecg: Ecg, seen: Evidence) -> Iterator[Item]:
     whole = found.whole
     first = np.flatnonzero(found.kinds.kind == KINDS.index("ventricular"))
     at = _around(found.beats.sample[first[0]] / ecg.rate_hz, seen) if len(first) else seen
-    yield _count("beats.count", codes.BEAT_COUNT, whole.beats, seen)
-    ectopic = whole.ventricular + whole.supraventricular
-    yield _count("ectopic.count", codes.ECTOPIC_BEAT_COUNT, ectopic, seen)
-    yield _count("v.count", codes.VENTRICULAR_PREMATURE_BEAT, whole.ventricular, at)
-    yield _count("s.count", codes.SUPRAVENTRICULAR_PREMATURE_BEAT, whole.supraventricular, seen)
+    for id, code, count, where in (
+        ("beats.count", codes.BEAT_COUNT, whole.beats, seen),
+        ("ectopic.count", codes.ECTOPIC_BEAT_COUNT, whole.ventricular + whole.supraventricular, seen),
+        ("v.count", codes.VENTRICULAR_PREMATURE_BEAT, whole.ventricular, at),
+        ("s.count", codes.SUPRAVENTRICULAR_PREMATURE_BEAT, whole.supraventricular, seen),
+    ):
+        if whole.analysable_min > 0:
+            yield _count(id, code, count, where)
+        else:
+            yield Absent(id=id, code=code, why="no analysable time", evidence=(seen,))
     minutes = Unknown("minutes between beats that can be counted on")
     yield Measurement(
         id="analysable", code=ecg_statements.ANALYSABLE, value=whole.analysable_min, unit="min",
@@ -194,14 +201,17 @@ def _statements(found: Holter, ecg: Ecg, seen: Evidence) -> Iterator[Item]:
         ),
         ("pause", "pause", ecg_statements.PAUSE, lambda e: e.seconds >= PAUSE_S, "3 s and more, quiet"),
     )
-    assessable = found.whole.analysable_min > 0
+    # What is not met must have been looked for in most of the time; a single strip is enough for met.
+    minutes, total = found.whole.analysable_min, ecg.seconds / 60
+    assessable = minutes >= ENOUGH * total
     for id, kind, code, counts, rule in rules:
         some = sorted((e for e in found.events if e.kind == kind and counts(e)), key=lambda e: -e.seconds)
         at = _around(some[0].start_s, seen) if some else seen
         said = f"{kind}: {rule}; found: {len(some)}" + (f", longest {some[0].seconds:.1f} s" if some else "")
         verdict: Literal["met", "not met", "not assessable"] = "met" if some else "not met"
-        if not assessable:
+        if not some and not assessable:
             verdict = "not assessable"
+            said += f"; only {minutes:.1f} of {total:.1f} min could be analysed"
         yield Statement(
             id=f"rhythm.{id}", code=code, verdict=verdict, rule=said, of=("episodes",), evidence=(at,)
         )

@@ -82,6 +82,7 @@ def by_criterion() -> Mapping[str, Concept]:
             "extreme axis deviation": EXTREME_AXIS,
             "first-degree AV block": codes.AV_BLOCK_1,
             "first-degree AV block (Minnesota 6-3)": codes.AV_BLOCK_1,
+            "second-degree AV block": codes.AV_BLOCK_2,
             "second-degree AV block, Wenckebach": WENCKEBACH,
             "second-degree AV block, Mobitz II": MOBITZ_2,
             "high-grade AV block": HIGH_GRADE_BLOCK,

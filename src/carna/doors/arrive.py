@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from os import PathLike
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from carna.case import Case, Problem, Reading
 from carna.doors.files import Blob, walk
+from carna.errors import Cancelled
 from carna.findings import Findings
 from carna.progress import SILENT, Progress
 from carna.study import Part, Patient, Study
@@ -24,13 +25,16 @@ from carna.study import Part, Patient, Study
 __all__ = ["Arrival", "Delivery", "Door", "doors", "read"]
 
 _LOG = logging.getLogger(__name__)
+# What can be done about a file of which its reader says only what is wrong.
+_FIX = "export it again from the program it came from; if other programs read it as it is, report it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
     """One piece: whose it is, of which study, and the part or the findings it brings.
 
-    ``study`` is the Study Instance UID, or a name-based UID of the content.
+    ``study`` is the Study Instance UID, or a name-based UID of the content; ``file`` is one the piece
+    came from.
     """
 
     patient: Patient
@@ -40,6 +44,7 @@ class Arrival:
     time: str = ""
     description: str = ""
     accession: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +112,7 @@ def read(
     blobs, problems = walk(paths, leave_out)
     claimed: dict[str, list[Blob]] = {}
     for blob in blobs:
-        door = next((d for d in doors() if d.claims(blob)), None)
+        door = next((d for d in doors() if _claims(d, blob, problems)), None)
         if door is None:
             problems.append(
                 Problem(
@@ -125,32 +130,58 @@ def read(
         mine = claimed.get(door.name, [])
         if not mine:
             continue
-        delivery = door.read(mine, progress.part(done / total, (done + len(mine)) / total))
+        try:
+            delivery = door.read(mine, progress.part(done / total, (done + len(mine)) / total))
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of one door must not lose the others' files
+            delivery = Delivery((), (_bug(door, mine, error),))
         arrivals += delivery.arrivals
         problems += delivery.problems
         done += len(mine)
         progress(done / total, f"read {door.name}")
     cases, conflicts = assemble(arrivals)
-    return Reading(cases, tuple(sorted(problems + conflicts)))
+    said = (p if p.fix else replace(p, fix=_FIX) for p in (*problems, *conflicts))
+    return Reading(cases, tuple(sorted(said)))
+
+
+def _claims(door: Door, blob: Blob, problems: list[Problem]) -> bool:
+    """Whether a door claims a file; one that fails on it does not."""
+    try:
+        return door.claims(blob)
+    except Exception as error:  # noqa: BLE001 - a bug of one door must not lose the others' files
+        problems.append(_bug(door, [blob], error))
+        return False
+
+
+def _bug(door: Door, blobs: Sequence[Blob], error: Exception) -> Problem:
+    several = f" on {len(blobs)} files, of which this is the first" if len(blobs) > 1 else ""
+    return Problem(
+        blobs[0].name,
+        f"the {door.name} door failed{several}: {type(error).__name__}: {error}",
+        "no failure",
+        "report it with this sentence; the other doors' files were read",
+    )
 
 
 def assemble(arrivals: Iterable[Arrival]) -> tuple[tuple[Case, ...], list[Problem]]:
     """Return cases from arrivals, and a problem for each study that claims two patients."""
     problems: list[Problem] = []
     by_case: dict[tuple[str, ...], dict[str, list[Arrival]]] = {}
-    owner: dict[str, set[tuple[str, str]]] = {}
+    owner: dict[str, dict[tuple[str, str], str]] = {}
     for arrival in arrivals:
         who = arrival.patient
         # A patient without an id is known only by the study; two of them are not one person.
         key = (who.id, who.issuer) if who.id else ("", "", arrival.study)
         by_case.setdefault(key, {}).setdefault(arrival.study, []).append(arrival)
-        owner.setdefault(arrival.study, set()).add((who.id, who.issuer))
+        owner.setdefault(arrival.study, {}).setdefault((who.id, who.issuer), arrival.file)
     for study, owners in owner.items():
         if len(owners) > 1:
             ids = ", ".join(sorted(id or "no id" for id, _ in owners))
+            files = [file for file in owners.values() if file] or [f"study {study}"]
             problems.append(
                 Problem(
-                    study,
+                    ", ".join(files),
                     f"one study of {len(owners)} patients: {ids}",
                     "one patient",
                     "kept apart; ask the sender",

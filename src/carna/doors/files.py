@@ -121,7 +121,11 @@ def walk(paths: Iterable[Path], leave_out: Path | None = None) -> tuple[list[Blo
                 _meet(near[0])
             blobs += near
         else:
-            problems.append(Problem(str(path), "no such file or folder", "an existing path"))
+            problems.append(
+                Problem(
+                    str(path), "no such file or folder", "an existing path", "check the path and its spelling"
+                )
+            )
     return blobs, problems
 
 
@@ -146,7 +150,12 @@ def _folders(root: Path, seen: set[tuple[int, int]], problems: list[Problem]) ->
         entries = sorted(root.iterdir())
     except OSError as error:
         problems.append(
-            Problem(str(root), f"the folder can't be opened: {error.strerror}", "a readable folder")
+            Problem(
+                str(root),
+                f"the folder can't be opened: {error.strerror}",
+                "a readable folder",
+                "give yourself the right to read it",
+            )
         )
         return
     if inode in seen:
@@ -173,7 +182,14 @@ def _gather(
             if stat.S_ISDIR(info.st_mode) or path.name in _SYSTEM_FILES:
                 continue
             if not stat.S_ISREG(info.st_mode):
-                problems.append(Problem(name, "neither a file nor a folder", "a plain file"))
+                problems.append(
+                    Problem(
+                        name,
+                        "neither a file nor a folder",
+                        "a plain file",
+                        "leave it out, or copy what it points to",
+                    )
+                )
                 continue
             if info.st_size == 0:
                 problems.append(Problem(name, "the file is empty", "bytes", "send it again"))
@@ -181,7 +197,14 @@ def _gather(
             with path.open("rb") as file:
                 head = file.read(HEAD)
         except OSError as error:
-            problems.append(Problem(name, f"it can't be opened: {error.strerror}", "a readable file"))
+            problems.append(
+                Problem(
+                    name,
+                    f"it can't be opened: {error.strerror}",
+                    "a readable file",
+                    "give yourself the right to read it",
+                )
+            )
             continue
         blob = Blob(name, info.st_size, path.read_bytes, head, path, around)
         around[blob.file] = blob
@@ -202,7 +225,12 @@ def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
         return [blob]
     if depth == MAX_DEPTH:
         problems.append(
-            Problem(blob.name, "an archive inside an archive inside an archive", "at most two levels")
+            Problem(
+                blob.name,
+                "an archive inside an archive inside an archive",
+                "at most two levels",
+                "unpack the outer one first",
+            )
         )
         return []
     found: list[Blob] = []
@@ -212,7 +240,14 @@ def _unpacked(blob: Blob, problems: list[Problem], depth: int) -> list[Blob]:
         for name, size, load, head in opener(blob):
             full = f"{blob.name}/{_sayable(name)}"
             if not 0 < size <= MAX_MEMBER_BYTES:
-                problems.append(Problem(full, f"a member of {size} bytes", f"1 to {MAX_MEMBER_BYTES}"))
+                problems.append(
+                    Problem(
+                        full,
+                        f"a member of {size} bytes",
+                        f"1 to {MAX_MEMBER_BYTES}",
+                        "unpack it and name the file itself",
+                    )
+                )
                 continue
             folder = around.setdefault(str(PurePosixPath(name).parent), {})
             member = Blob(full, size, load, head, None, folder)

@@ -170,10 +170,11 @@ def holter(
     overlap = round(OVERLAP_S * rate_hz)
     found: list[_Stretch] = []
     last = -np.inf
-    for k in progress.part(0, 0.97).over(range(count), count, "reading the recording"):
+    for k in range(count):
+        told_of = progress.part(0.97 * k / count, 0.97 * (k + 1) / count)
         start, stop = max(0, int(edges[k]) - overlap), min(samples, int(edges[k + 1]) + overlap)
         part = _stretch(
-            np.asarray(read(start, stop)), start, rate_hz, (int(edges[k]), int(edges[k + 1])), last
+            np.asarray(read(start, stop)), start, rate_hz, (int(edges[k]), int(edges[k + 1])), last, told_of
         )
         last = part.beats.sample[-1] if len(part.beats.sample) else last
         found.append(part)
@@ -181,11 +182,13 @@ def holter(
     features = np.concatenate([f.features for f in found])
     before = np.concatenate([f.before for f in found])
     intact, quiet = (np.concatenate(c)[1:] for c in ([f.intact for f in found], [f.quiet for f in found]))
+    progress(0.97, "kinds of beats")
     kinds = told(features, before, beats)
     paced = paced_beats(beats.sample, np.concatenate([f.spikes for f in found]), rate_hz)
     kinds = replace(kinds, kind=np.where(paced, PACED, kinds.kind))
     at = beats.sample / rate_hz
     usable = intact & trusted(beats)
+    progress(0.98, "fibrillation")
     chance = fibrillation(at, before, kinds.plain, usable)
     # in fibrillation every beat is supraventricular, and early says nothing
     inside = np.nan_to_num(chance) > 0.5
@@ -216,11 +219,20 @@ def holter(
 
 
 def _stretch(
-    ecg: NDArray[np.floating], start: int, rate_hz: float, mine: tuple[int, int], last: float
+    ecg: NDArray[np.floating],
+    start: int,
+    rate_hz: float,
+    mine: tuple[int, int],
+    last: float,
+    progress: Progress,
 ) -> _Stretch:
     """Beats of one stretch that lie between two samples and after the last beat of the stretch before."""
+    what = "reading the recording"
+    progress(0.0, what)
     beats = find_beats(ecg, rate_hz)
+    progress(0.4, what)
     features, before = describe_kinds(ecg, rate_hz, beats)
+    progress(0.7, what)
     n = len(beats.sample)
     at = beats.sample + start
     gap = 0.1 * rate_hz  # a beat on the seam may be placed a sample later by the next stretch
@@ -232,7 +244,9 @@ def _stretch(
         trace, rate = working(ecg[best : best + 1], rate_hz)
         quiet[1:] = quiet_intervals(trace[0], rate, beats.sample / rate_hz)
         intact[1:] = quiet[1:] & (np.diff(missing[beats.sample]) == 0)
+    progress(0.8, what)
     spikes = pacing_spikes(ecg, rate_hz) + start
+    progress(1.0, what)
     spikes = spikes[(spikes >= mine[0]) & (spikes < mine[1])]
     own = Beats(at[kept], beats.confidence[kept], beats.trust[kept], beats.share)
     return _Stretch(own, features[kept], before[kept], intact[kept], quiet[kept], spikes)

@@ -313,6 +313,7 @@ def clusters(unit: Float) -> Ints:
         when it resembles none (correlation below 0.5).
     """
     near = unit @ unit.T > ALIKE
+    np.fill_diagonal(near, True)  # a flat cut-out resembles nothing, not even itself
     left = np.ones(len(unit), bool)
     out = np.zeros(len(unit), np.int64)
     crowd = near.sum(1).astype(np.int64)

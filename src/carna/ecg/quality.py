@@ -4,8 +4,11 @@ A lead is called, in this order:
 
 - ``no signal``: less than half of it was recorded;
 - ``flat``: without its wander it stays below 5 uV for more than half of the recorded seconds;
+- ``implausible``: it swings by more than 20 mV in more than half of its two seconds, spikes aside: its gain
+  is not as stated, or it is no electrocardiogram;
 - ``clipped``: more than 1 % of its samples sit, four or more in a row, at its highest or lowest value;
-- ``noisy``: its QRS band stands less than 10 dB above its own floor in more than half of the seconds;
+- ``noisy``: its QRS band stands less than 10 dB above its own floor in more than half of the seconds, or
+  mains hum of more than 0.3 mV lies on it;
 - ``good``: otherwise.
 
 The signal-to-noise ratio compares the largest QRS-band envelope of each two seconds with the 40th
@@ -26,13 +29,18 @@ from numpy.typing import NDArray
 from carna.ecg.traces import Bools, Float, Floats, bridged, checked, envelope, filtered
 from carna.errors import InputError
 
-Kind = Literal["good", "noisy", "clipped", "flat", "no signal"]
+Kind = Literal["good", "noisy", "clipped", "implausible", "flat", "no signal"]
 
 RECORDED = 0.5
 FLAT_MV = 0.005
 CLIPPED = 0.01
 CLIPPED_RUN = 4
 GOOD_DB = 10.0
+SWING_MV = 20.0  # the largest hearts stay below 12 mV
+HUM_MV = 0.3  # 3 mm on paper: hides the ends of every wave
+BELIEVED_MV = 30.0  # farther than this from its lead's middle is an overflow or a filler value
+BELIEVED_SPREADS = 300.0
+VOLTS_MV = 1e6
 LONGEST_S = 600.0  # work in stretches of this length: bounded memory
 
 
@@ -43,7 +51,7 @@ class LeadQuality:
     Attributes
     ----------
     kind : tuple of str
-        One of "good", "noisy", "clipped", "flat", "no signal", per lead.
+        One of "good", "noisy", "clipped", "implausible", "flat", "no signal", per lead.
     recorded, clipped : (leads,) float, 0 to 1
         Fraction of samples recorded; fraction that sits at an extreme of the lead.
     noise_mV : (leads,) float
@@ -70,6 +78,26 @@ class LeadQuality:
     def of(self, rows: slice) -> LeadQuality:
         """Return the quality of some of the leads."""
         return LeadQuality(*(getattr(self, f)[rows] for f in self.__slots__))
+
+
+def believed(ecg: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the leads with NaN where a number can't be a voltage of the body.
+
+    That is: not finite, beyond 1 kV, or farther from the middle of its lead than 30 mV and than 300 times
+    the spread of the lead's middle half (an R wave: 10 to 100 times): the overflows and fillers of
+    recorders. A lead that is too large as a whole stays, and `lead_quality` calls it implausible.
+
+    Parameters
+    ----------
+    ecg : (leads, samples) float
+        Millivolts. Returned itself where there is nothing to take out.
+    """
+    wrong = ~(np.abs(ecg) < VOLTS_MV)
+    for k, lead in enumerate(ecg):
+        if not wrong[k].all():
+            low, middle, high = np.percentile(lead[~wrong[k]], (25, 50, 75))
+            wrong[k] |= ~(np.abs(lead - middle) < max(BELIEVED_MV, BELIEVED_SPREADS * (high - low)))
+    return np.where(wrong, np.nan, ecg) if (wrong & ~np.isnan(ecg)).any() else ecg
 
 
 def lead_quality(ecg: NDArray[np.floating], rate_hz: float) -> LeadQuality:
@@ -101,6 +129,7 @@ def lead_quality(ecg: NDArray[np.floating], rate_hz: float) -> LeadQuality:
     edges = np.linspace(0, samples, count + 1).astype(int)
     parts = [_stretch(ecg[:, a:b], rate_hz) for a, b in itertools.pairwise(edges)]
     weight = np.diff(edges) / samples
+    swing = np.median(np.concatenate([p[3] for p in parts], axis=1), axis=1)
     noise, wander, mains = np.sqrt(np.einsum("s,sql->ql", weight, np.stack([p[0] for p in parts]) ** 2))
     each = np.concatenate([p[1] for p in parts], axis=1)
     moving = np.concatenate([p[2] for p in parts], axis=1)
@@ -113,10 +142,13 @@ def lead_quality(ecg: NDArray[np.floating], rate_hz: float) -> LeadQuality:
             kinds.append("no signal")
         elif moving[k].sum() < 0.5 * recorded[k] * moving.shape[1]:
             kinds.append("flat")
+        elif swing[k] > SWING_MV:
+            kinds.append("implausible")
         elif clipped[k] > CLIPPED:
             kinds.append("clipped")
         else:
-            kinds.append("good" if snr[k] >= GOOD_DB else "noisy")
+            hum = np.nan_to_num(mains[k]) > HUM_MV
+            kinds.append("good" if snr[k] >= GOOD_DB and not hum else "noisy")
     return LeadQuality(tuple(kinds), recorded, clipped, noise, wander, mains, snr, each)
 
 
@@ -133,8 +165,8 @@ def _clipped(lead: NDArray[np.floating]) -> float:
     return total / len(lead)
 
 
-def _stretch(ecg: NDArray[np.floating], rate_hz: float) -> tuple[Floats, Floats, Bools]:
-    """(noise, wander, mains) in mV, signal-to-noise each second in dB, and where the lead moves."""
+def _stretch(ecg: NDArray[np.floating], rate_hz: float) -> tuple[Floats, Floats, Bools, Floats]:
+    """(noise, wander, mains) in mV, signal-to-noise each second in dB, where the lead moves, its swings."""
     filled, missing = bridged(ecg)
     filled -= filled.mean(1, keepdims=True)
     slow = _low_passed(filled, rate_hz, 0.5)
@@ -146,7 +178,12 @@ def _stretch(ecg: NDArray[np.floating], rate_hz: float) -> tuple[Floats, Floats,
         noise = np.sqrt(power)
     heart = filtered(filled - slow, _band(rate_hz))
     env = envelope(heart, rate_hz)
-    return np.stack([noise, slow.std(1), mains]), *_each_second(env, filled - slow, missing, rate_hz)
+    width = min(round(2 * rate_hz), ecg.shape[1])
+    count = ecg.shape[1] // width
+    blocks = (filled - slow)[:, : count * width].reshape(len(ecg), count, width)
+    low, high = np.percentile(blocks, (2, 98), axis=2)
+    each = _each_second(env, filled - slow, missing, rate_hz)
+    return np.stack([noise, slow.std(1), mains]), *each, np.asarray(high - low, np.float64)
 
 
 def _each_second(env: Float, signal: Float, missing: Bools, rate_hz: float) -> tuple[Floats, Bools]:

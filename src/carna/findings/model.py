@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from carna.codes import Concept
 from carna.errors import ContractError, InputError
-from carna.findings.items import Item
+from carna.findings.items import Absent, Item
 
 Status = Literal["preliminary", "final"]
 Verdict = Literal["accepted", "rejected", "supplemented"]
@@ -82,6 +82,10 @@ class Review:
         if not self.author.strip():
             raise InputError("a review by nobody", needed="the name of the reader")
 
+    def takes(self, id: str) -> bool:
+        """Whether the reader stands for this item: accepted it, or supplemented it."""
+        return self.verdicts.get(id) in ("accepted", "supplemented")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
@@ -101,7 +105,8 @@ class Findings:
     synthetic : bool
         Of a virtual patient; refused as a clinical result.
     status : "preliminary" or "final"
-        Final only with a review, and never of a virtual patient.
+        Final only with a review, and never of a virtual patient; where the stakes are high, only with
+        an accepted or supplemented verdict on every item that is not absent.
     parent : str
         UID of the findings this corrects, "" for none.
     """
@@ -127,6 +132,14 @@ class Findings:
             raise InputError("final findings that nobody reviewed", needed="a review by a named person")
         if self.status == "final" and self.synthetic:
             raise InputError("final findings of a virtual patient", needed="preliminary: no clinical result")
+        if self.status == "final" and self.high_stakes and self.review is not None:
+            open_ = [i.id for i in self.items if not (isinstance(i, Absent) or self.review.takes(i.id))]
+            if open_:
+                raise InputError(
+                    f"final findings of high stakes in which nobody accepted {', '.join(open_[:5])}",
+                    needed="an accepted or supplemented verdict on each",
+                    fix="give the verdict, or leave the item out",
+                )
 
     @property
     def uid(self) -> str:
@@ -159,11 +172,21 @@ class Findings:
         """Return new findings in which ``items`` replace those of the same id, with this as parent.
 
         Items with a new id are added; a rejected item without replacement is left out. Nothing
-        of the parent is edited.
+        of the parent is edited. Made final where the stakes are high, what nobody accepted is left
+        out too.
+
+        Raises
+        ------
+        InputError
+            If it can't be final: a virtual patient, or an item of the reader's own without a verdict.
         """
         new = {item.id: item for item in items}
         rejected = {id for id, verdict in review.verdicts.items() if verdict == "rejected"}
+        # A reader's own item stays without a verdict too: that it lacks one is said, not swallowed.
+        given = set(new)
         kept = [new.pop(i.id, i) for i in self.items if i.id in new or i.id not in rejected]
+        if final and self.high_stakes:
+            kept = [i for i in kept if i.id in given or isinstance(i, Absent) or review.takes(i.id)]
         status: Status = "final" if final else "preliminary"
         return replace(self, items=(*kept, *new.values()), parent=self.uid, review=review, status=status)
 

@@ -8,27 +8,30 @@
         <application>/findings.json  blobs/
 
 A study is made in a hidden folder beside its place and moved there when it is whole: a killed
-run leaves the earlier result or none, never half of one.
+run leaves the earlier result or none, never half of one; what it left hidden is cleared away
+when the study is made again.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import re
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from carna.app import Application, Job, applications, in_order, ready, run
 from carna.case import Case, Problem
-from carna.errors import Cancelled, CarnaError, InputError, NeedError, RenderError
+from carna.errors import Cancelled, CarnaError, InputError, RenderError
 from carna.findings import Findings
 from carna.findings.model import sha256
 from carna.findings.wire import write_whole
@@ -93,12 +96,35 @@ class Made:
     failed: bool = False
 
 
+@final
+class _Unwritable(InputError):
+    """Results can't be written: no other study's could be either."""
+
+
 def make(case: Case, study: str, out: Path, order: Order, progress: Progress = SILENT) -> Made:
     """Run the applications on one study and write everything under ``out``.
 
     A bug in one application or renderer is a problem of that one; the others still run, and
-    nothing of the failed one is written.
+    nothing of the failed one is written. A bug anywhere else fails this study and no other.
+
+    Raises
+    ------
+    InputError
+        If ``out`` can't be written.
+    Cancelled
     """
+    try:
+        return _make(case, study, out, order, progress)
+    except (Cancelled, _Unwritable):
+        raise
+    except Exception as error:  # noqa: BLE001 - a bug met in one study must not stop the others
+        lost = (_bug("the study", study, error),)
+        return Made(study, case.patient.id, (), (), (), {}, (), problems=lost, failed=True)
+
+
+def _make(case: Case, study: str, out: Path, order: Order, progress: Progress) -> Made:
+    place = out / slug(case.patient.id or "no-id") / slug(study)
+    _clear(place)
     examined = case.study(study)
     apps = order.applications()
     problems: list[Problem] = []
@@ -107,11 +133,11 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
     priors, found = case.said_of(study), []
     for n, app in enumerate(apps):
         step = progress.part(0.8 * n / len(apps), 0.8 * (n + 1) / len(apps))
-        why = "" if app.name in order.choose else ready(app, case, study)
-        if why and app.name not in order.only:
-            not_run[app.name] = why
-            continue
         try:
+            why = "" if app.name in order.choose else ready(app, case, study)
+            if why and app.name not in order.only:
+                not_run[app.name] = why
+                continue
             result = run(
                 app,
                 case,
@@ -120,7 +146,7 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
                 choose=order.choose.get(app.name, {}),
                 job=Job(seed=order.seed, progress=step),
             )
-        except (Cancelled, InputError, NeedError):
+        except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of one application must not stop the others
             problems.append(_bug(f"application {app.name}", study, error))
@@ -128,17 +154,17 @@ def make(case: Case, study: str, out: Path, order: Order, progress: Progress = S
             continue
         case = case.plus(result)
         found.append(result)
-    place = out / slug(case.patient.id or "no-id") / slug(study)
+    prints = [fingerprint(p, examined) for p in examined.parts]
+    summaries = tuple(_summary(f) for f in (*found, *priors))
     files, broken = _write(case.only(study), priors, tuple(found), place, order.formats)
     problems += broken
     progress(1.0, "written")
-    prints = [fingerprint(p, examined) for p in examined.parts]
     return Made(
         uid=study,
         patient=case.patient.id,
         kind=tuple(sorted({p.kind for p in prints})),
         parts=tuple(_plain(p) for p in prints),
-        findings=tuple(_summary(f) for f in (*found, *priors)),
+        findings=summaries,
         not_run=not_run,
         files=tuple(str(f) for f in files),
         problems=tuple(problems),
@@ -213,7 +239,7 @@ def _write(
     part = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
+        part = _hidden(place, ".part")
         for name in formats or DEFAULT:
             form = FORMATS[name]
             try:
@@ -228,7 +254,7 @@ def _write(
         files = sorted(p.relative_to(part) for p in part.rglob("*") if p.is_file())
         _swap(part, place)
     except OSError as error:
-        raise InputError(
+        raise _Unwritable(
             f"{place} can't be written: {error.strerror or error}",
             needed="a folder with room that may be written to",
             fix="choose another with -o",
@@ -243,12 +269,53 @@ def _swap(part: Path, place: Path) -> None:
     """Put a whole folder in its place; an earlier one there gives way in one step."""
     part.chmod(0o755)
     if place.exists():
-        old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".old"))
+        old = _hidden(place, ".old")
         os.replace(place, old / "old")
         os.replace(part, place)
         shutil.rmtree(old)
     else:
         os.replace(part, place)
+
+
+def _hidden(place: Path, suffix: str) -> Path:
+    """Return a new hidden folder beside a place, named after the machine and the process it belongs to."""
+    owner = f"{sha256(platform.node().encode())[:8]}-{os.getpid()}"
+    return Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.{owner}.", suffix=suffix))
+
+
+# A process of another machine can't be asked whether it lives; no study takes it a day.
+_STALE_S = 86400.0
+
+
+def _clear(place: Path) -> None:
+    """Remove the hidden folders that killed runs left beside a place; a result stuck in one goes back."""
+    ours = re.compile(rf"\.{re.escape(place.name)}\.([0-9a-f]{{8}})-(\d+)\.\w+\.(?:part|old)")
+    here = sha256(platform.node().encode())[:8]
+    try:
+        found = [(p, match) for p in place.parent.iterdir() if (match := ours.fullmatch(p.name))]
+        for folder, match in found:
+            if match[1] == here and os.name == "posix":
+                stale = not _alive(int(match[2]))
+            else:
+                stale = time.time() - folder.stat().st_mtime > _STALE_S
+            if not stale:
+                continue
+            if (folder / "old").is_dir() and folder.suffix == ".old" and not place.exists():
+                os.replace(folder / "old", place)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # nothing there yet, or another run was quicker; writing says what is wrong
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine exists."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def slug(text: str) -> str:

@@ -8,8 +8,8 @@ format          writes                                        carries whole
 ``png``         ECG paper, montages, curves, tachograms       nothing: pictures of it
 ``csv``         items.csv, a file a curve, events, field      numbers, curves, events, conclusions
 ``fhir``        fhir-r5.json, fhir-r4b.json                   numbers, curves, conclusions, absences
-``sr``          a DICOM structured report a run, of an ECG    numbers, conclusions, absences
-                an ECG report beside it
+``sr``          a DICOM structured report a run: TID 1500,    numbers, conclusions, absences
+                or TID 3700 of a resting ECG
 ``seg``         DICOM segmentations                           regions
 ``pdf``         a PDF a run and language, and it as DICOM     numbers, conclusions, absences
 ==============  ============================================  =======================================
@@ -95,9 +95,11 @@ def _fhir(said: Several, case: Case) -> Files:
 def _sr(said: Several, case: Case) -> Files:
     files: Files = {}
     for one, name in _sayable(said, sr.CARRIES):
-        files[f"{name}.sr.dcm"] = _bytes(sr.to_sr(one, case))
+        # Both hold the same kinds of item: one of them, or each item would come back twice.
         if ecg_sr.wanted(one):
             files[f"{name}.ecg.sr.dcm"] = _bytes(ecg_sr.to_ecg_sr(one, case))
+        else:
+            files[f"{name}.sr.dcm"] = _bytes(sr.to_sr(one, case))
     return files
 
 

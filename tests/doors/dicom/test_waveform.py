@@ -414,3 +414,24 @@ def test_no_damage_raises(real: bytes) -> None:
 def test_no_damage_raises_at_length(real: bytes) -> None:
     for seed in range(200, 2200):
         survives(mutated(real, seed))
+
+
+def test_lost_and_clipped_samples_are_a_problem_once_an_object() -> None:
+    stored = np.stack([np.arange(100), np.arange(100)], 1).astype("<i2")
+    two = [channel(code("2:1", "MDC")), channel(code("2:2", "MDC"))]
+    assert deliver(ecg(group(stored, two))).problems == ()
+    stored[10:13, 0] = 32767  # a peak
+    stored[20:25, 1] = 32767
+    stored[40:43, 0] = -32768
+    padded = group(stored, two, WaveformPaddingValue=np.int16(-32768).tobytes())
+    problems = deliver(ecg(padded)).problems
+    assert [p.found for p in problems] == ["samples not recorded: I 3", "samples clipped: II 5"]
+    assert all(p.needed and p.fix for p in problems)
+
+
+def test_a_lead_stored_twice_or_in_no_voltage_is_a_problem() -> None:
+    stored = np.stack([np.arange(100)] * 3, 1).astype("<i2")
+    three = [channel(code("2:1", "MDC")), channel(code("2:1", "MDC")), channel(code("2:2", "MDC"), unit="m")]
+    found = [p.found for p in deliver(ecg(group(stored, three))).problems]
+    assert any("lead I is stored twice" in f for f in found)
+    assert any("II: samples in 'm'" in f for f in found)

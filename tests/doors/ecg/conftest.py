@@ -66,11 +66,11 @@ def ecgs() -> Callable[[Delivery], list[Ecg]]:
 
 @pytest.fixture
 def only(deliver: Callable[[Files], Delivery]) -> Callable[[Files], Ecg]:
-    """Return the one ECG of some files, which must bring no problem."""
+    """Return the one ECG of some files; samples that were not recorded are the only problem allowed."""
 
     def read(files: Files) -> Ecg:
         delivery = deliver(files)
-        assert delivery.problems == ()
+        assert not [p for p in delivery.problems if not p.found.startswith("samples not recorded")]
         (ecg,) = ecgs_of(delivery)
         return ecg
 

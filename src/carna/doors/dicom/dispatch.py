@@ -86,7 +86,11 @@ def deliver(blobs: Sequence[Blob], progress: Progress) -> Delivery:
             delivery = _read_kind(kind, group)
             arrivals += delivery.arrivals
             problems += delivery.problems
-    return Delivery(tuple(arrivals), tuple(problems))
+        first: dict[tuple[str, str], str] = {}
+        for header in headers:
+            first.setdefault((study_uid(header.ds), text(header.ds, "PatientID")), header.name)
+    named = (replace(a, file=first.get((a.study, a.patient.id), "")) for a in arrivals)
+    return Delivery(tuple(named), tuple(problems))
 
 
 def _kind(header: Header) -> str:
@@ -136,7 +140,10 @@ def _not_read(header: Header) -> Problem:
         name = UID(header.sop_class).name
         detail = f" ({name})" if name != header.sop_class else ""
         return Problem(
-            header.name, f"{what}{detail}; not read yet", "an image, waveform, segmentation or report"
+            header.name,
+            f"{what}{detail}; not read yet",
+            "an image, waveform, segmentation or report",
+            "leave it out; nothing else depends on it",
         )
     return Problem(header.name, "a DICOM object without class or pixels", "a SOP Class UID", "send it again")
 

@@ -70,9 +70,14 @@ def _read(headers: Sequence[Header]) -> Delivery:
             problems.append(Problem(name, f"a damaged result: {error}", "an intact one", "send it again"))
             continue
         said, notes = made
-        problems += [Problem(name, note, "something findings can carry") for note in notes]
+        fix = "the rest was read; look at the report itself for this"
+        problems += [Problem(name, note, "something findings can carry", fix) for note in notes]
         if said.items:
             arrivals.append(arrival(members[0].ds, findings=said))
         else:
-            problems.append(Problem(name, "a result that says nothing", "a number, a statement or a region"))
+            problems.append(
+                Problem(
+                    name, "a result that says nothing", "a number, a statement or a region", "leave it out"
+                )
+            )
     return Delivery(tuple(arrivals), tuple(problems))

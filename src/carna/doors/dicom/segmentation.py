@@ -128,10 +128,18 @@ def _refuse(ds: Dataset) -> None:
         or item(ds, "PerFrameFunctionalGroupsSequence", "PlanePositionSlideSequence") is not None
     )
     if tiled:
-        raise InputError("a segmentation of a pathology slide", needed="a segmentation in the patient")
+        raise InputError(
+            "a segmentation of a pathology slide",
+            needed="a segmentation in the patient",
+            fix="leave it out: slides are shown, their segmentations are not read yet",
+        )
     size = whole(ds, "Rows") * whole(ds, "Columns") * max(whole(ds, "NumberOfFrames", 1), 1)
     if not 0 < size <= MAX_VOXELS:
-        raise InputError(f"a segmentation of {size} voxels", needed=f"1 to {MAX_VOXELS}")
+        raise InputError(
+            f"a segmentation of {size} voxels",
+            needed=f"1 to {MAX_VOXELS}",
+            fix="send one object for each part of the body or moment",
+        )
 
 
 def _our_base(ds: Dataset) -> str:
@@ -164,7 +172,11 @@ def _segments(ds: Dataset) -> dict[int, _Named]:
             tracking,
         )
     if not found:
-        raise InputError("a segmentation without segments", needed="a Segment Sequence")
+        raise InputError(
+            "a segmentation without segments",
+            needed="a Segment Sequence",
+            fix="have the sender write it again",
+        )
     return found
 
 
@@ -224,7 +236,11 @@ def _frames(ds: Dataset, named: dict[int, _Named]) -> tuple[list[_Frame], tuple[
 def _pixels(ds: Dataset, kind: str) -> tuple[Mask, tuple[str, ...]]:
     """Return ``(frames, r, c)``: 0 and 1, or segment numbers of a label map."""
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
-        raise InputError(f"a segmentation of type {kind!r}", needed="BINARY, FRACTIONAL or LABELMAP")
+        raise InputError(
+            f"a segmentation of type {kind!r}",
+            needed="BINARY, FRACTIONAL or LABELMAP",
+            fix="have the sender write one of these",
+        )
     stored = np.asarray(ds.pixel_array)
     stored = stored.reshape(-1, *stored.shape[-2:])
     if kind == "LABELMAP":
@@ -257,6 +273,7 @@ def _plane(ds: Dataset, group: Dataset, shared: Dataset | None, known: dict[tupl
         raise InputError(
             "a segmentation with no place in the patient",
             needed="position, orientation and spacing of each frame",
+            fix="have the sender write it with the frame of the images it was drawn on",
         )
     thick = read("PixelMeasuresSequence", "SliceThickness") or read(
         "PixelMeasuresSequence", "SpacingBetweenSlices"
@@ -293,7 +310,11 @@ def _regions(
     timed = all(t is not None for t, _ in times)
     shape = (len(times), len(planes), *frames[0].mask.shape)
     if int(np.prod(shape)) > MAX_VOXELS:
-        raise InputError(f"labels of shape {shape}", needed=f"at most {MAX_VOXELS} voxels")
+        raise InputError(
+            f"labels of shape {shape}",
+            needed=f"at most {MAX_VOXELS} voxels",
+            fix="send one object for each part of the body or moment",
+        )
     layers, notes = _layers(frames, named, planes, times, shape)
     ids, made = Ids(), []
     ours, base = _our_base(ds), _our_base(ds) or "prior"

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian
 
+from carna import codes
 from carna.case import Problem
 from carna.doors.arrive import Arrival, Delivery
 from carna.doors.dicom.annotations import Place, cart_findings
@@ -40,6 +41,7 @@ from carna.doors.dicom.header import (
     value,
     whole,
 )
+from carna.doors.ecg.doubts import clipped, gaps, told
 from carna.errors import InputError
 from carna.study import Ecg, Lazy
 
@@ -86,7 +88,7 @@ def _read_one(header: Header, *, alone: bool) -> tuple[list[Arrival], list[Probl
     if header.sop_class not in ECG_CLASSES:
         name = UID(header.sop_class).name if header.sop_class else "waveform without a class"
         needed = "an electrocardiogram: 12-lead, General, General 32-bit or Ambulatory"
-        return [], [Problem(header.name, f"a {name}", needed)]
+        return [], [Problem(header.name, f"a {name}", needed, "leave it out; it is not read yet")]
     try:
         return _one(header, alone=alone)
     except BROKEN as error:
@@ -125,9 +127,12 @@ def _one(header: Header, *, alone: bool) -> tuple[list[Arrival], list[Problem]]:
         except BROKEN as error:
             found = error.found if isinstance(error, InputError) else f"damaged: {error}"
             needed = error.needed if isinstance(error, InputError) else "a whole multiplex group"
-            problems.append(Problem(header.name, f"multiplex group {index}: {found}", needed))
+            problems.append(
+                Problem(header.name, f"multiplex group {index}: {found}", needed, "send it again")
+            )
     if not groups and not problems:
         problems.append(Problem(header.name, "no multiplex group", "a Waveform Sequence", "send it again"))
+    problems += [Problem(header.name, *doubt) for doubt in _doubts(groups, ds)]
     arrivals: list[Arrival] = []
     places: dict[int, Place] = {}
     for nth, members in enumerate(_recordings(groups, ds)):
@@ -150,7 +155,8 @@ def _one(header: Header, *, alone: bool) -> tuple[list[Arrival], list[Problem]]:
     said, notes = cart_findings(ds, header, places)
     if said is not None:
         arrivals.append(arrival(header.ds, findings=said))
-    problems += [Problem(header.name, note, "an annotation that can be placed") for note in notes]
+    fix = "the signal was read; look at the annotation on the cart"
+    problems += [Problem(header.name, note, "an annotation that can be placed", fix) for note in notes]
     return arrivals, problems
 
 
@@ -229,6 +235,31 @@ def _counted(group: _Group, entry: Dataset) -> list[str]:
                 f"{channel.lead}: {clipped} of {group.samples} samples clipped at the end of the range"
             )
     return notes
+
+
+def _doubts(groups: Sequence[_Group], ds: Dataset) -> list[tuple[str, str, str]]:
+    """Return what the sender should know (found, needed, fix), once an object."""
+    entries = items(ds, "WaveformSequence")
+    doubts: list[tuple[str, str, str]] = []
+    lost: list[tuple[str, int]] = []
+    cut: list[tuple[str, int]] = []
+    for group in groups:
+        for note in group.notes:
+            left_out, _, why = note.partition("channel left out: ")
+            lead = "" if left_out else why.partition(":")[0]
+            again = " is stored twice; " in note and note.split()[1] in codes.LEADS
+            if again or lead in codes.LEADS:
+                doubts.append(
+                    (note, "each lead once, in V, mV, uV or nV", "ask the sender; the rest was read")
+                )
+        stored = _stored(group, entries[group.number - 1])
+        for channel in group.channels:
+            lane = stored[:, channel.index]
+            low, high = _limits(group, channel.bits_stored)
+            missing = lane == group.padding if group.padding is not None else np.zeros(len(lane), bool)
+            lost.append((channel.lead, gaps(missing)))
+            cut.append((channel.lead, clipped(((lane <= low) | (lane >= high)) & ~missing)))
+    return doubts + told([x for x in lost if x[1]], [x for x in cut if x[1]])
 
 
 def _limits(group: _Group, bits_stored: int) -> tuple[int, int]:

@@ -18,13 +18,16 @@ MATLAB, NumPy          a sidecar, or an ECG variable              `carna.doors.e
 from __future__ import annotations
 
 import binascii
+import math
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from carna.case import Problem
 from carna.doors.arrive import Arrival, Delivery, Door
+from carna.doors.ecg.doubts import doubtful
 from carna.doors.ecg.mat import mentions_rate
 from carna.doors.ecg.matlab import first_names
 from carna.doors.ecg.recording import Recording, arrivals
@@ -50,6 +53,9 @@ _STRANGERS = frozenset(
 )
 # Lists of records and annotators that come with WFDB sets; they say nothing the folder does not.
 _LISTS = ("RECORDS", "ANNOTATORS")
+# As many samples as a WFDB record of 2 MB holds: ten minutes of a Holter, any resting recording.
+_LOOKED_AT = 1 << 20
+_FIX = "export the recording again from the cart, the recorder or the viewer"
 _DAMAGE = (
     ValueError,
     KeyError,
@@ -162,6 +168,11 @@ def _annotations(header: Blob) -> list[Blob]:
     return sorted(found, key=lambda b: b.file)
 
 
+def _small(recording: Recording) -> bool:
+    """Whether samples that are not read yet are few enough to be looked at."""
+    return sum(math.prod(wave.values.shape) for wave in recording.waves) <= _LOOKED_AT
+
+
 def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
     """Read every recording once, however many of its files were named."""
     from carna.doors.ecg.wfdb import segments_of
@@ -186,9 +197,13 @@ def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
     problems: list[Problem] = []
     for kind, blob in progress.over(todo.values(), len(todo), "electrocardiograms"):
         try:
-            pieces += arrivals(readers[kind](blob))
+            recording = readers[kind](blob)
+            pieces += [replace(piece, file=blob.name) for piece in arrivals(recording)]
+            # A record of several segments says itself where its gaps are.
+            cheap = kind != "WFDB" or (_small(recording) and not segments_of(blob))
+            problems += doubtful(recording, blob.name, cheap=cheap)
         except CarnaError as error:
-            problems.append(Problem(blob.name, error.found, error.needed, error.fix))
+            problems.append(Problem(blob.name, error.found, error.needed, error.fix or _FIX))
         except _DAMAGE as error:
             found = f"a damaged {kind} file: {type(error).__name__}: {error}"
             problems.append(Problem(blob.name, found[:300], "a whole file", "send it again"))

@@ -8,6 +8,7 @@ Kemp 1992, doi:10.1016/0013-4694(92)90009-7; Kemp 2003, doi:10.1016/s1388-2457(0
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,11 @@ def _header(data: bytes) -> _Top:
     count, records = number(_field(data, 252, 4)), number(_field(data, 236, 8))
     duration = number(_field(data, 244, 8))
     if count is None or records is None or duration is None or not 1 <= count <= 4096 or duration < 0:
-        raise InputError("an EDF header without signals, records or duration", needed="a whole header")
+        raise InputError(
+            "an EDF header without signals, records or duration",
+            needed="a whole header",
+            fix="export the recording to EDF again",
+        )
     n = int(count)
     if len(data) < 256 * (n + 1):
         raise InputError(
@@ -109,7 +114,9 @@ def _header(data: bytes) -> _Top:
         limits = [number(v) for v in (p0, p1, d0, d1)]
         if samples is None or not 1 <= samples <= 1 << 24:
             raise InputError(
-                f"signal {label!r} of {size!r} samples a record", needed="a whole number above 0"
+                f"signal {label!r} of {size!r} samples a record",
+                needed="a whole number above 0",
+                fix="export the recording to EDF again",
             )
         a, b, c, d = (0.0 if v is None else v for v in limits)
         signals.append(_Signal(label, unit, (a, b), (c, d), prefilter, int(samples), start))
@@ -152,7 +159,9 @@ def read_edf(blob: Blob) -> Recording:
     if not chosen:
         labels = ", ".join(s.label for s in top.signals)
         raise InputError(
-            f"no ECG among {labels}"[:300], needed="a channel named ECG or after a lead, in uV or mV"
+            f"no ECG among {labels}"[:300],
+            needed="a channel named ECG or after a lead, in uV or mV",
+            fix="name the channel so in the EDF header",
         )
     notes: list[str] = []
     samples, size = _records(data, top, notes)
@@ -165,6 +174,7 @@ def read_edf(blob: Blob) -> Recording:
     others = [s.label for s in top.signals if not s.ecg and not s.annotations]
     if others:
         notes.append(f"channels that are no ECG were left out: {', '.join(others)}")
+    odd = [f"{s.label} in {s.unit!r}" for s in top.signals if canonical(s.label) and not millivolts(s.unit)]
     part = part_uid(study, waves[0].name)
     gathered = Gathered()
     for onset, text in texts:
@@ -181,6 +191,8 @@ def read_edf(blob: Blob) -> Recording:
         _equipment(top.recording),
         priors=(Prior(f"{form} annotations", items),) if items else (),
         notes=tuple(notes),
+        doubts=((f"leads left out: {', '.join(odd)}", "mV, uV or V", "correct the unit in the header"),)
+        * bool(odd),
     )
 
 
@@ -265,11 +277,19 @@ def _wave(
 ) -> Wave:
     count = group[0].count
     if top.duration_s <= 0:
-        raise InputError("ECG in records of no duration", needed="a duration above 0")
+        raise InputError(
+            "ECG in records of no duration",
+            needed="a duration above 0",
+            fix="export the recording to EDF again",
+        )
     rate = count / top.duration_s
     span = float(starts.max() - starts.min())
     if not np.isfinite(starts).all() or span > len(samples) * top.duration_s + _MAX_GAP_S or starts.min() < 0:
-        raise InputError("records that begin before the first or days apart", needed="one recording")
+        raise InputError(
+            "records that begin before the first or days apart",
+            needed="one recording",
+            fix="export each recording to a file of its own",
+        )
     # Annotated starts are rounded; records that follow each other stay exactly so.
     even = np.arange(len(samples)) * count
     places = np.rint(starts * rate).astype(np.int64)
@@ -293,7 +313,20 @@ def _wave(
         for place, part in zip(places.tolist(), physical, strict=True):
             row[place : place + count] = part
     facts = {s.label: s.prefilter for s in group if s.prefilter}
-    return Wave(name, Lazy.of(values), tuple(s.label for s in group), rate, tuple(steps), facts=facts)
+    rails = tuple(_rails_mV(s) for s in group)
+    return Wave(
+        name, Lazy.of(values), tuple(s.label for s in group), rate, tuple(steps), facts=facts, rails_mV=rails
+    )
+
+
+def _rails_mV(signal: _Signal) -> tuple[float, float]:
+    """Return the physical limits, mV, where they are those of a converter and not of the recording."""
+    low, high = sorted(signal.digital)
+    if not (math.log2(max(high + 1, 1)).is_integer() and low in (-high - 1, -high, 0)):
+        return -math.inf, math.inf
+    factor = millivolts(signal.unit) or 0.0
+    least, most = sorted(v * factor for v in signal.physical)
+    return least, most
 
 
 # --- writing ----------------------------------------------------------------------------------------------

@@ -71,6 +71,8 @@ class Wave:
     notes : tuple of str
     facts : mapping
         Filter settings and the like, by the format's own names.
+    rails_mV : tuple of (low, high)
+        The least and greatest the recorder can say of each lead, mV; empty where that is not known.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Wave:
     median: bool = False
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    rails_mV: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +118,8 @@ class Recording:
     priors : tuple of Prior
     notes : tuple of str
         What holds for every wave.
+    doubts : tuple of (found, needed, fix)
+        What the sender should know.
     """
 
     study: str
@@ -132,6 +137,7 @@ class Recording:
     entries: tuple[Entry, ...] = ()
     priors: tuple[Prior, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, str, str], ...] = ()
 
 
 def study_uid(*contents: bytes) -> str:
@@ -186,13 +192,21 @@ def check_wave(leads: int, samples: int, rate_hz: float) -> None:
         No lead, no sample, a rate that is not above 0, or more values than any recording has.
     """
     if leads < 1 or samples < 1:
-        raise InputError(f"{leads} leads of {samples} samples", needed="at least one of each")
+        raise InputError(
+            f"{leads} leads of {samples} samples",
+            needed="at least one of each",
+            fix="export the recording again",
+        )
     if not (math.isfinite(rate_hz) and 0 < rate_hz <= 1e6):
         raise InputError(
             f"a sampling rate of {rate_hz} Hz", needed="a rate above 0", fix="correct the header"
         )
     if leads * samples > MAX_VALUES:
-        raise InputError(f"{leads} leads of {samples} samples", needed=f"at most {MAX_VALUES} values")
+        raise InputError(
+            f"{leads} leads of {samples} samples",
+            needed=f"at most {MAX_VALUES} values",
+            fix="correct the number of samples in the header, or split the recording",
+        )
 
 
 def scaled(

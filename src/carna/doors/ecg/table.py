@@ -28,6 +28,8 @@ __all__ = ["is_ecg_table", "read_table", "write_csv"]
 HOW = 'begin the file with a line "# rate_hz=500, unit=mV", with the right numbers'
 _KEY = re.compile(r"(rate_hz|unit|patient)\s*[=:]\s*([^,;\s]+)")
 _UNIT = re.compile(r"(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]\s*")
+# A table of a person has many columns, of which one may say ECG; a recording has a time, a lead or two.
+_FEW = 3
 _SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
@@ -70,8 +72,10 @@ def is_ecg_table(head: bytes) -> bool:
     """
     top = _top(head.decode("utf-8", "replace"))
     leads = {canonical(name) for name in top.names} - {None, "X", "Y", "Z"}
-    enough = 2 if _time_column(top) is not None else 3
-    return "rate_hz" in top.stated or len(leads) >= enough or bool(leads and _voltages(top))
+    # One lead beside a time is enough, unless it may be a current.
+    enough = 1 if _time_column(top) is not None and leads != {"I"} else 2
+    named = len(top.names) <= _FEW and any(name.lower() in ("ecg", "ekg") for name in top.names)
+    return "rate_hz" in top.stated or len(leads) >= enough or named or bool(leads and _voltages(top))
 
 
 def _voltages(top: _Top) -> bool:
@@ -178,7 +182,19 @@ def _rate_of(seconds: npt.NDArray[np.float64]) -> float | None:
     Printed times are rounded, so each may lie up to three quarters of a sample from its place.
     """
     last = len(seconds) - 1
-    if last < 1 or not np.isfinite(seconds).all() or not seconds[-1] > seconds[0]:
+    if last < 1 or not np.isfinite(seconds).all():
+        return None
+    # Two rows of one printed time are rounded; times that go back are no clock.
+    back = np.flatnonzero(np.diff(seconds) < 0)
+    if back.size:
+        row = int(back[0]) + 2
+        raise InputError(
+            f"a time column that does not go forward: {seconds[row - 1]:g} s in row {row} after "
+            f"{seconds[row - 2]:g} s",
+            needed="times that grow from row to row",
+            fix=f"sort the rows by time, or {HOW}",
+        )
+    if seconds[-1] == seconds[0]:
         return None
     rate = float(last / (seconds[-1] - seconds[0]))
     if np.abs((seconds - seconds[0]) * rate - np.arange(last + 1)).max() > 0.75:

@@ -8,6 +8,7 @@ folder of long recordings does not stay in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -91,6 +92,7 @@ def read_wfdb(blob: Blob, annotations: Sequence[Blob]) -> Recording:
         entries=tuple(Entry(name, value=value) for name, value in subject.rest),
         priors=(*priors, *found),
         notes=(*notes, *more),
+        doubts=_units(header.channels),
     )
 
 
@@ -217,8 +219,25 @@ def _left_out(channels: Sequence[Channel]) -> tuple[str, ...]:
     return (f"signals that are no electrocardiogram were left out: {', '.join(others)}",) if others else ()
 
 
+def _units(channels: Sequence[Channel]) -> tuple[tuple[str, str, str], ...]:
+    """Return the doubt on standard leads in a unit that is no voltage."""
+    odd = [f"{c.name} in {c.unit!r}" for c in channels if canonical(c.name) and millivolts(c.unit) is None]
+    return ((f"leads left out: {', '.join(odd)}", "mV, uV or V", "correct the unit in the header"),) * bool(
+        odd
+    )
+
+
 def _step_mV(channel: Channel) -> float:
     return abs((millivolts(channel.unit) or 0.0) / channel.gain)
+
+
+def _rails_mV(channel: Channel) -> tuple[float, float]:
+    """Return what the converter can say, mV: without limit where its width is not stated."""
+    if not channel.bits:
+        return -math.inf, math.inf
+    half, factor = 1 << (channel.bits - 1), (millivolts(channel.unit) or 0.0) / channel.gain
+    low, high = sorted((channel.zero + end - channel.baseline) * factor for end in (-half, half - 1))
+    return low, high
 
 
 def _waves(
@@ -244,6 +263,7 @@ def _waves(
                 tuple(c.name or f"signal {n}" for n, c in zip(rows, chosen, strict=True)),
                 header.rate_hz * per_frame,
                 tuple(_step_mV(c) for c in chosen),
+                rails_mV=tuple(_rails_mV(c) for c in chosen),
             )
         )
     return tuple(waves)

@@ -17,7 +17,7 @@ __all__ = ["Channel", "Header", "Segment", "Subject", "is_record_line", "parse_h
 
 _RECORD = re.compile(
     r"(?P<name>[-\w./]+?)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
-    r"(?:[ \t]+(?P<rate>[-+.\deE]+)(?:/[-+.\deE]+(?:\([-+.\deE]+\))?)?"
+    r"(?:[ \t]+(?P<rate>[-+.\deE]+|[-+]?(?:inf|nan)\w*)(?:/[-+.\deE]+(?:\([-+.\deE]+\))?)?"
     r"(?:[ \t]+(?P<samples>\d+)(?:[ \t]+(?P<when>[\d:./ \t-]+))?)?)?\s*"
 )
 _FORMAT = re.compile(r"(?P<fmt>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?")
@@ -28,7 +28,10 @@ _GAIN_DEFAULT = 200.0  # header(5): the gain of a signal that states none, or 0
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One signal line; ``gain`` in steps a unit, ``notes`` on what it leaves to the format's defaults."""
+    """One signal line; ``gain`` in steps a unit, ``notes`` on what it leaves to the format's defaults.
+
+    ``bits`` and ``zero`` are the converter's width, 0 if it is not stated, and its middle.
+    """
 
     file: str
     fmt: int
@@ -42,6 +45,8 @@ class Channel:
     checksum: int | None
     name: str
     notes: tuple[str, ...] = ()
+    bits: int = 0
+    zero: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,9 @@ def parse_header(data: bytes) -> Header:
     rate = number(match["rate"]) if match["rate"] else _RATE_HZ
     if rate is None or not rate > 0:
         raise InputError(
-            f"a sampling rate of {match['rate']} Hz", needed="a rate above 0", fix="correct the header"
+            f"a sampling rate of {match['rate']} Hz",
+            needed="a finite rate above 0",
+            fix="correct the header's first line",
         )
     frames = int(match["samples"]) if match["samples"] and int(match["samples"]) else None
     count = int(match["segments"] or match["signals"])
@@ -162,6 +169,7 @@ def _channel(line: str) -> Channel:
             f"{name or 'a signal'} has no calibration; the format's default of 200 steps/mV was taken"
         )
     try:
+        bits = int(words[3]) if len(words) > 3 else 0
         zero = int(words[4]) if len(words) > 4 else 0
         initial = int(words[5]) if len(words) > 5 else zero
         checksum = int(words[6]) if len(words) > 6 else None
@@ -182,6 +190,8 @@ def _channel(line: str) -> Channel:
         checksum,
         name,
         tuple(notes),
+        bits if 0 < bits <= 32 else 0,
+        zero,
     )
 
 

@@ -127,7 +127,8 @@ def _arrivals(pool: _Pool) -> list[Arrival]:
             notes=(*notes, *found.notes),
         )
         record = Record(origin, found.age_a, patient.sex, found.height_cm, found.weight_kg, found.entries)
-        made.append(Arrival(patient, uid, record, time=found.time, description="FHIR record"))
+        first = pool.blobs[0].name
+        made.append(Arrival(patient, uid, record, time=found.time, description="FHIR record", file=first))
     return made
 
 
@@ -138,14 +139,27 @@ def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
         try:
             documents = [parse(line) for line in _lines(blob)]
         except InputError as error:
-            problems.append(Problem(blob.name, error.found, error.needed, error.fix))
+            problems.append(
+                Problem(
+                    blob.name, error.found, error.needed, error.fix or "export the resources again as JSON"
+                )
+            )
             continue
         except OSError as error:
-            problems.append(Problem(blob.name, f"it can't be read: {error}", "a readable file"))
+            problems.append(
+                Problem(
+                    blob.name,
+                    f"it can't be read: {error}",
+                    "a readable file",
+                    "give yourself the right to read it",
+                )
+            )
             continue
         found = [one for document in documents for one in resources(document)]
         if not any(text(resource, "resourceType") for _, resource in found):
-            problems.append(Problem(blob.name, "JSON without a FHIR resource", "a resource or a Bundle"))
+            problems.append(
+                Problem(blob.name, "JSON without a FHIR resource", "a resource or a Bundle", "leave it out")
+            )
             continue
         bundle = len(documents) == 1 and documents[0].get("resourceType") == "Bundle"
         folder = str(PurePosixPath(blob.name).parent) + "/"
@@ -158,7 +172,12 @@ def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
         if not made:
             name = pool.blobs[0].name
             problems.append(
-                Problem(name, "FHIR resources of no patient", "a Patient, or resources that name one")
+                Problem(
+                    name,
+                    "FHIR resources of no patient",
+                    "a Patient, or resources that name one",
+                    "export the Patient too",
+                )
             )
         arrivals += made
     return Delivery(tuple(arrivals), tuple(problems))

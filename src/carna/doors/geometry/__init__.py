@@ -105,7 +105,10 @@ def _arrival(blob: Blob, study: str, kind: str, cells: Cells, made: Made) -> Arr
         facts=dict(cells.facts) | ({"Title": cells.header} if cells.header else {}),
     )
     part = Geometry(origin, made.shape, made.fields, made.cell_fields)
-    return Arrival(Patient(""), study, part, description=blob.file)
+    return Arrival(Patient(""), study, part, description=blob.file, file=blob.name)
+
+
+_FIX = "write the geometry again with the program it came from, as VTK, VTP, PLY or STL"
 
 
 def _claims(blob: Blob) -> bool:
@@ -124,9 +127,16 @@ def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
             study = blob.uid()
             arrivals += [_arrival(blob, study, kind, cells, made) for made in shapes(cells)]
         except InputError as error:
-            problems.append(Problem(blob.name, error.found, error.needed, error.fix))
+            problems.append(Problem(blob.name, error.found, error.needed, error.fix or _FIX))
         except OSError as error:
-            problems.append(Problem(blob.name, f"it can't be read: {error}", "a readable file"))
+            problems.append(
+                Problem(
+                    blob.name,
+                    f"it can't be read: {error}",
+                    "a readable file",
+                    "give yourself the right to read it",
+                )
+            )
     return Delivery(tuple(arrivals), tuple(problems))
 
 

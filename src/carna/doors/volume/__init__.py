@@ -154,7 +154,13 @@ def _arrivals(blob: Blob, kind: str) -> list[Arrival]:
         )
         uid_of_image = uid_of_image or origin.uid
         out.append(
-            Arrival(patient, study, _part(volume, origin, side.unit or volume.unit), description=blob.file)
+            Arrival(
+                patient,
+                study,
+                _part(volume, origin, side.unit or volume.unit),
+                description=blob.file,
+                file=blob.name,
+            )
         )
     if unplaced and not images:
         raise InputError("labels without a place", needed=f'"spacing_mm" or "affine" in {blob.stem}.json')
@@ -164,8 +170,11 @@ def _arrivals(blob: Blob, kind: str) -> list[Arrival]:
         items = tuple(_region(v, blob, meanings, uid_of_image) for v in placed)
         manifest = Manifest(blob.file, "", inputs=(Input(blob.file, content),))
         findings = Findings(study, patient.id, items, manifest)
-        out.append(Arrival(patient, study, findings=findings, description=blob.file))
+        out.append(Arrival(patient, study, findings=findings, description=blob.file, file=blob.name))
     return out
+
+
+_FIX = "correct the header, or write the volume again as MHA, NRRD or NIfTI, with ITK for instance"
 
 
 def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
@@ -178,9 +187,16 @@ def _read(blobs: Sequence[Blob], progress: Progress) -> Delivery:
         try:
             arrivals += _arrivals(blob, kind)
         except InputError as error:
-            problems.append(Problem(blob.name, error.found, error.needed, error.fix))
+            problems.append(Problem(blob.name, error.found, error.needed, error.fix or _FIX))
         except OSError as error:
-            problems.append(Problem(blob.name, f"it can't be read: {error}", "a readable file"))
+            problems.append(
+                Problem(
+                    blob.name,
+                    f"it can't be read: {error}",
+                    "a readable file",
+                    "give yourself the right to read it",
+                )
+            )
     return Delivery(tuple(arrivals), tuple(problems))
 
 

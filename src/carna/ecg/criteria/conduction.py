@@ -53,20 +53,28 @@ def _dropped(look: Look) -> bool:
     return len(told.blocked) > 0
 
 
+def _second(look: Look) -> bool:
+    return _dropped(look) and not look.conduction().dissociated
+
+
+def _typed(look: Look) -> bool:
+    """Whether there are blocked P waves whose type can be told."""
+    if not _second(look):
+        return False
+    told = look.conduction()
+    if told.lengthening == 0 and told.p_waves >= 1.6 * max(told.conducted, 1):
+        raise NotAssessable("2:1 and beyond: no PR before the block tells its type")
+    return True
+
+
 def _wenckebach(look: Look) -> bool:
     told = look.conduction()
-    return _dropped(look) and look.note("blocked after lengthening PR", told.lengthening, "1") > 0
+    return _typed(look) and look.note("blocked after lengthening PR", told.lengthening, "1") > 0
 
 
 def _mobitz(look: Look) -> bool:
     told = look.conduction()
-    if not _dropped(look):
-        return False
-    if told.dissociated:
-        return False
-    if told.p_waves < 1.6 * max(told.conducted, 1):
-        return look.note("blocked after lengthening PR", told.lengthening, "1") == 0
-    return False  # 2:1 and beyond says nothing about the PR before the block
+    return _typed(look) and look.note("blocked after lengthening PR", told.lengthening, "1") == 0
 
 
 def _advanced(look: Look) -> bool:
@@ -231,6 +239,13 @@ CRITERIA = (
         "PR >= 220 ms; an approximation: the code reads PR in single limb leads, this the global PR",
         _PR,
         _first_minnesota,
+    ),
+    Criterion(
+        "second-degree AV block",
+        BRADYCARDIA,
+        "one or more P waves without QRS, on time, without dissociation; of any type, 2:1 too",
+        ("P waves one by one",),
+        _second,
     ),
     Criterion(
         "second-degree AV block, Wenckebach",

@@ -3,8 +3,8 @@
 The median beat is that of the normal beats when there are three or more, so that ectopic ones do not enter.
 Atrial fibrillation is the call of `carna.ecg.strips` on lead II, or the lead that shows beats best. Pacing
 is known when most beats follow spikes, and unknown otherwise: carts remove spikes. Not concluded here, and
-None in the tracing: flutter, and P waves that no QRS follows; whoever knows may fill them in with
-`dataclasses.replace`.
+None in the tracing: flutter; whoever knows may fill it in with `dataclasses.replace`. P waves are followed
+one by one (`carna.ecg.p_waves`) outside fibrillation and pacing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from carna.ecg.beats import Beats, find_beats
 from carna.ecg.criteria.base import Tracing
 from carna.ecg.delineate import delineate
 from carna.ecg.integrity import derive, lead_integrity
-from carna.ecg.kinds import KINDS, NORMAL, Kinds, beat_kinds
+from carna.ecg.kinds import KINDS, NORMAL, SUPRAVENTRICULAR, Kinds, beat_kinds
 from carna.ecg.measure import measure
 from carna.ecg.median import global_fiducials, median_beat
+from carna.ecg.p_waves import PWaves, follow
 from carna.ecg.quality import LeadQuality, einthoven_residual, lead_quality
 from carna.ecg.rhythm import between_gaps, rhythm
 from carna.ecg.spikes import paced_beats, pacing_spikes
@@ -33,6 +34,7 @@ from carna.progress import SILENT, Progress
 
 TRUST = 0.7  # noise alone gives beats of less trust
 P_THERE, P_ABSENT = 0.5, 0.25
+P_NEARLY_ALL, P_HARDLY_ANY = 0.8, 0.2  # of the beats
 P_HIDES_BPM = 100.0  # faster, P may lie in T: not seen is then not known
 FEWEST = 3  # beats
 
@@ -50,12 +52,15 @@ class Reading:
         None without beats.
     tracing : Tracing or None
         None when fewer than three beats can be told from noise, or none lies whole within the recording.
+    p_waves : PWaves or None
+        P waves followed from beat to beat, fibrillation or not; None with the tracing.
     """
 
     quality: LeadQuality
     beats: Beats
     kinds: Kinds | None
     tracing: Tracing | None
+    p_waves: PWaves | None = None
 
     def trusted_beats(self) -> tuple[Ints, Ints]:
         """Return the samples of the beats that can be counted on, and the index of each kind in `KINDS`."""
@@ -63,6 +68,26 @@ class Reading:
         if self.kinds is None or trusted.sum() < FEWEST:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         return self.beats.sample[trusted], self.kinds.kind[trusted]
+
+    def fibrillation_in_doubt(self) -> str | None:
+        """Say how the call on fibrillation and the P waves seen contradict each other; None if not.
+
+        The call of one lead (`carna.ecg.strips`) says fibrillation while P waves go before four fifths of the
+        beats or more; or it says none while intervals are irregular and one beat in five or fewer has one.
+        """
+        t = self.tracing
+        if t is None or t.fibrillation is None or self.p_waves is None or t.paced:
+            return None
+        seen = self.p_waves.share
+        if t.fibrillation and seen >= P_NEARLY_ALL:
+            return f"one lead is called fibrillation, yet P waves go before {100 * seen:.0f} % of the beats"
+        irregular = t.rhythm is not None and t.rhythm.regularity == "irregular"
+        if not t.fibrillation and irregular and seen <= P_HARDLY_ANY:
+            return (
+                "one lead is not called fibrillation, yet intervals are irregular and P waves go before "
+                f"{100 * seen:.0f} % of the beats"
+            )
+        return None
 
 
 def read(
@@ -112,6 +137,9 @@ def read(
     fiducials = global_fiducials(waves, median, rate_hz)
     at_s = found.sample / rate_hz
     told = rhythm(at_s, found.confidence, between_gaps(found.sample, np.isfinite(ecg)))
+    above = np.isin(kinds.kind, (NORMAL, SUPRAVENTRICULAR))
+    followed = follow(ecg, rate_hz, found, waves, above)
+    fibrillation = _fibrillation(ecg, rate_hz, leads, found)
     progress(0.9, "measurements")
     tracing = Tracing(
         matrix=measure(median, fiducials, leads, rr_ms=told.rr_ms),
@@ -120,9 +148,10 @@ def read(
         leads=leads,
         rhythm=told,
         p_present=_p_present(waves.p[:, median.beats], told.rate_bpm),
-        fibrillation=_fibrillation(ecg, rate_hz, leads, found),
+        fibrillation=fibrillation,
         paced=paced,
         kinds={name: int((kinds.kind[trusted] == k).sum()) for k, name in enumerate(KINDS)},
+        conduction=None if fibrillation or paced else followed.conduction,
         events=events(at_s, kinds.kind) if len(at_s) > 1 else (),
         integrity=lead_integrity(
             median,
@@ -135,7 +164,7 @@ def read(
         age_a=age_a,
         sex=sex,
     )
-    return Reading(of_leads, found, kinds, tracing)
+    return Reading(of_leads, found, kinds, tracing, followed)
 
 
 def read_tracing(
