@@ -93,6 +93,7 @@ def fixed_in_space(cine: Annotated[Cine, Need("a cine", view="SAX")], *, job: Jo
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("app", "promise"),
     [

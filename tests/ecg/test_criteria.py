@@ -663,3 +663,16 @@ def test_real_labels(data: Callable[[str], Path]) -> None:
     assert rows["LUDB, CinC2021", "chest leads as recorded", "specificity"].value >= 0.98
     assert rows["LUDB, CinC2021", "exchanged LA/RA", "sensitivity"].value >= 0.96
     assert rows["LUDB", "statement: left bundle branch block", "hits"].positives == 3
+
+
+def test_a_gap_in_the_recording_is_no_pause() -> None:
+    """Four seconds in which nothing was recorded are not four seconds without a beat."""
+    from carna.ecg.criteria.reading import read
+    from carna.phantom.ecg import LEADS, electrocardiogram
+
+    made = electrocardiogram(75.0, seconds=20.0, noise_mv=0.01, seed=4)
+    mv = made.mv.copy()
+    mv[:, int(8 * made.hz) : int(12 * made.hz)] = float("nan")
+    tracing = read(mv, made.hz, LEADS, age_a=50.0, sex="female").tracing
+    assert tracing is not None and tracing.events is not None
+    assert not [e for e in tracing.events if e.kind == "pause"]

@@ -186,7 +186,7 @@ def _digest(part: Part | None) -> str:
     """Return the sha256 of what a part holds, "" for findings and parts without values."""
     match part:
         case Image() | Planes() | Cine() | Picture() | Ecg():
-            return sha256(np.ascontiguousarray(part.values.array).tobytes())
+            return sha256(np.ascontiguousarray(part.values.array).data)
         case Geometry():
             return sha256(part.shape.points.tobytes())
         case Slide() | Record() | None:

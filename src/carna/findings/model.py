@@ -191,6 +191,6 @@ class Findings:
         return replace(self, items=(*kept, *new.values()), parent=self.uid, review=review, status=status)
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     """Return the hexadecimal SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()

@@ -136,7 +136,8 @@ def read(
     waves = delineate(ecg, rate_hz, found.sample)
     fiducials = global_fiducials(waves, median, rate_hz)
     at_s = found.sample / rate_hz
-    told = rhythm(at_s, found.confidence, between_gaps(found.sample, np.isfinite(ecg)))
+    whole = between_gaps(found.sample, np.isfinite(ecg))
+    told = rhythm(at_s, found.confidence, whole)
     above = np.isin(kinds.kind, (NORMAL, SUPRAVENTRICULAR))
     followed = follow(ecg, rate_hz, found, waves, above)
     fibrillation = _fibrillation(ecg, rate_hz, leads, found)
@@ -152,7 +153,7 @@ def read(
         paced=paced,
         kinds={name: int((kinds.kind[trusted] == k).sum()) for k, name in enumerate(KINDS)},
         conduction=None if fibrillation or paced else followed.conduction,
-        events=events(at_s, kinds.kind) if len(at_s) > 1 else (),
+        events=events(at_s, kinds.kind, usable=whole) if len(at_s) > 1 else (),
         integrity=lead_integrity(
             median,
             fiducials,
