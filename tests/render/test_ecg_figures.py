@@ -138,6 +138,7 @@ def test_the_minutes_have_the_rates_they_were_made_with() -> None:
     assert np.isnan(rate[20])
 
 
+@pytest.mark.slow
 def test_the_summary_shows_the_hours_the_episodes_and_every_interval() -> None:
     case, findings = holter()
     figure = holter_figures.draw_summary(findings, case.studies[0], EN)
@@ -252,6 +253,7 @@ def test_pages_and_clock() -> None:
     assert disclosure.clock(ecg, "", 3661.0) == "+1:01:01"
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_long_recording_in_both_languages() -> None:
     case, findings = holter()
     for language in LANGUAGES:
