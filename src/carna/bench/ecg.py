@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.bench import Row, cpu_seconds
-from carna.learn.ecg_beats import Recording, matches, mitbih
+from carna.learn.ecg_beats import Recording, mitbih, score
 
 Samples = npt.NDArray[np.int64]
 Detector = Callable[[npt.NDArray[np.floating], float], Samples]
@@ -69,9 +69,10 @@ def _time(detector: Detector, recordings: list[Recording]) -> tuple[float, float
         found[:] = [np.asarray(detector(r.ecg[0], r.rate_hz), np.int64) for r in recordings]
 
     seconds = cpu_seconds(work, repeat=1)
-    hits = sum(matches(r.beats, np.sort(f), 0.15 * r.rate_hz) for r, f in zip(recordings, found, strict=True))
-    total = sum(len(r.beats) + len(f) for r, f in zip(recordings, found, strict=True))
-    return seconds, 2 * hits / total
+    hits, false, missed = np.sum(
+        [score(r, np.sort(f)) for r, f in zip(recordings, found, strict=True)], axis=0
+    )
+    return seconds, float(2 * hits / (2 * hits + false + missed))
 
 
 def _reading() -> Iterator[Row]:

@@ -31,7 +31,7 @@ from typing import Any, final
 
 from carna.app import Application, Job, applications, in_order, ready, run
 from carna.case import Case, Problem
-from carna.errors import Cancelled, CarnaError, InputError, RenderError
+from carna.errors import Cancelled, InputError, RenderError
 from carna.findings import Findings
 from carna.findings.model import sha256
 from carna.findings.wire import write_whole
@@ -350,8 +350,3 @@ def _summary(findings: Findings) -> Mapping[str, Any]:
         "status": findings.status,
         "items": rows(findings),
     }
-
-
-def refused(error: CarnaError, file: str) -> Problem:
-    """Return an error as the problem of a file."""
-    return Problem(file, error.found, error.needed, error.fix)
