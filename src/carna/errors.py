@@ -4,6 +4,7 @@
 
     CarnaError               found, needed, fix
       InputError             a file, an array or an argument is not usable as it is
+      SolverError            a solver can't go on: an unstable step, no convergence, not a number
       UnitError              a unit is unknown, or two units do not convert
       FrameError             two things lie in different frames of reference
       NeedError              a case does not hold what an application needs
@@ -32,6 +33,10 @@ class CarnaError(Exception):
 
 class InputError(CarnaError):
     """A file, an array or an argument is not usable as it is."""
+
+
+class SolverError(CarnaError):
+    """A solver can't give an answer it could stand by: an unstable step, no convergence, not a number."""
 
 
 class UnitError(CarnaError):
