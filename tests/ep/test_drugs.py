@@ -39,7 +39,7 @@ def test_28_drugs_in_three_classes() -> None:
 def test_the_bound_channel_replaces_the_hill_block() -> None:
     change = cipa()["dofetilide"].at(2.0, dynamic_hERG=True)
     assert "g_Kr" not in change.factors
-    assert change.values["drug_ku"] == 1.79e-5
+    assert change.values["Ku"] == 1.79e-5
     with pytest.raises(InputError, match="no binding rates"):
         named()["amiodarone"].at(1.0, dynamic_hERG=True)
 

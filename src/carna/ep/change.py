@@ -1,7 +1,8 @@
 """What a disease or a drug does to a cell: factors and values of labelled parameters.
 
 Models name their parameters as their papers do; a `Change` speaks of labels, ``g_Kr`` or ``K_o``, that every
-model maps to its own names. It knows nothing of any one model, so one ischaemia serves them all:
+model maps to its own names (a parameter's own name serves as well). It knows nothing of any one model, so one
+ischaemia serves them all:
 
     ill = conditions.ischaemia_1a(8.0).on(load("tt2006", "epi"))
 
@@ -95,21 +96,24 @@ class Change:
         InputError
             If the model lacks a label that is not optional.
         """
-        has = dict(model.labels)
+        has = self._names(model)
         lacking = [k for k in (*self.factors, *self.values) if k not in has and k not in self.optional]
         if lacking:
             raise InputError(
                 f"{model.name} has no {', '.join(lacking)}",
                 needed=f"a model with them, for {self.name}",
-                fix=f"its labels are {', '.join(sorted(has))}",
+                fix=f"its labels are {', '.join(sorted(dict(model.labels)))}",
             )
         changed = {has[k]: model[k].value * v for k, v in self.factors.items() if k in has}
         return changed | {has[k]: v for k, v in self.values.items() if k in has}
 
     def left_out(self, model: CellModel) -> tuple[str, ...]:
         """Return the labels this change speaks of and the model lacks."""
-        has = dict(model.labels)
+        has = self._names(model)
         return tuple(k for k in (*self.factors, *self.values) if k not in has)
+
+    def _names(self, model: CellModel) -> Mapping[str, str]:
+        return {p: p for p in model.parameter_names} | dict(model.labels)
 
     def on(self, model: CellModel) -> CellModel:
         """Return the model with this change."""

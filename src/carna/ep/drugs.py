@@ -31,6 +31,7 @@ from carna.errors import InputError
 Risk = Literal["high", "intermediate", "low"]
 KNOWN_SD = 0.5  # log10; beyond it the points do not fix the IC50
 ASSUMED_SD = 0.18  # log10 between assays and laboratories, where no points are at hand
+TRAPPING_PER_MS = 3.5e-5  # of a bound channel, one rate for all drugs (Li 2017)
 CHANNELS = ("Kr", "NaL", "CaL", "Na", "to", "K1", "Ks")
 
 
@@ -146,12 +147,13 @@ class Drug:
         factors.pop("g_Kr", None)
         b = self.binding
         rates = {
-            "drug_nM": concentration_nM,
-            "drug_kmax": b.kmax,
-            "drug_ku": b.ku_per_ms,
-            "drug_half": b.half,
-            "drug_n": b.n,
-            "drug_vhalf": b.vhalf_mV,
+            "D": concentration_nM,
+            "Kmax": b.kmax,
+            "Ku": b.ku_per_ms,
+            "halfmax": b.half,
+            "n": b.n,
+            "Vhalf": b.vhalf_mV,
+            "Kt": TRAPPING_PER_MS,
         }
         return Change(name, factors, rates, optional=frozenset(factors), source=self.source)
 

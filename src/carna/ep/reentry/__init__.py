@@ -1,0 +1,13 @@
+"""Re-entry screening: programmed stimulation on eikonal tissue that recovers.
+
+::
+
+    substrate  Restitution, Substrate        automaton  the kernels, on a `State`
+    protocol   Protocol, screen(), pace()    circuit    Circuit: path, isthmus, exit
+"""
+
+from carna.ep.reentry.circuit import Circuit
+from carna.ep.reentry.protocol import Outcome, Protocol, pace, screen
+from carna.ep.reentry.substrate import Restitution, Substrate
+
+__all__ = ["Circuit", "Outcome", "Protocol", "Restitution", "Substrate", "pace", "screen"]
