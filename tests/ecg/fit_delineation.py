@@ -3,10 +3,13 @@
 Learned from LUDB, every lead. Each epoch sees every recording once, in one to twelve leads, with beats moved
 by up to 24 ms and, by chance: time stretched by up to 20 %, polarity turned, gain changed, noise of the first
 half of NSTDB, white noise and hum added, blunted; in 8 % of the sinus recordings P waves are cut out and
-fibrillatory waves put in. QTDB is never learned from. With ``--folds`` the networks are learned five times
-without a fifth of the people, and each is read by those that never saw it: the honest figures of
-`docs/ecg-delineation.md`. Needs torch, which nothing else here does. One core: 5 to 10 minutes, five times
-that with folds.
+fibrillatory waves put in. QTDB is never learned from.
+
+With ``--folds`` the networks are learned five times without a fifth of the people:
+``carna/learn/ecg_waves_folds.npz``, by which `carna evaluate ecg-waves` reads people that the weights never
+saw. ``--fold K --into FOLDER`` learns one of the five, to spread the work; ``--folds --into FOLDER`` puts
+them together. Needs torch, which nothing else here does. One core: 5 to 10 minutes, with folds five times as
+long.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ from torch.nn import functional as F
 
 from carna.ecg import delineate_weights as shipped
 from carna.ecg import find_beats
-from carna.ecg.delineate import FIDUCIALS, NARROW, RATE_HZ, WIDE, prepared, windows
-from carna.learn.ecg_waves import Marked, false_p, found, ludb, tally
+from carna.ecg.delineate import NARROW, RATE_HZ, WIDE, prepared, windows
+from carna.learn import ecg_waves
+from carna.learn.ecg_waves import Marked, ludb
 
 Floats = NDArray[np.float64]
 Float = NDArray[np.float32]
@@ -286,48 +290,36 @@ def folds(marked: list[Marked]) -> Ints:
     return fold
 
 
-def table(pairs: list[tuple[Marked, object]]) -> str:
-    """The markdown table of `docs/ecg-delineation.md`."""
-    rows = [
-        "| boundary | mean | SD per beat | SD of medians | MAE | Se % | PPV % | n |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    tallies = tally(pairs)  # type: ignore[arg-type]
-    for name in FIDUCIALS:
-        t = tallies[name]
-        e, n = t.errors, len(t.errors)
-        se, ppv = n / (n + sum(t.missed)), n / (n + sum(t.false))
-        rows.append(
-            f"| {name} | {e.mean():.1f} | {e.std():.1f} | {t.medians.std():.1f} | {np.abs(e).mean():.1f} "
-            f"| {100 * se:.2f} | {100 * ppv:.2f} | {n} |"
-        )
-    false, looked, people = false_p(pairs)  # type: ignore[arg-type]
-    return "\n".join(
-        [*rows, f"P waves in fibrillation: {false} of {looked} beats and leads, {people} people"]
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--folds", action="store_true")
+    parser.add_argument("--fold", type=int)
+    parser.add_argument("--into", type=Path)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     marked = list(ludb(options.data / "ludb/data"))
-    strips, noise = [strip(m) for m in marked], noises(options.data)
-    if options.folds:
-        pairs, fold = [], folds(marked)
-        for k in range(5):
-            arrays = fit(
-                [s for s, f in zip(strips, fold, strict=True) if f != k], noise, 100 * k, options.epochs
-            )
-            by = shipped.from_arrays(arrays)
-            pairs += [(m, found(m, by)) for m, f in zip(marked, fold, strict=True) if f == k]
-        print(table(pairs))
-        return
-    path = Path(shipped.__file__).with_name("delineate.npz")
-    np.savez_compressed(path, **fit(strips, noise, 0, options.epochs))
+    strips, noise, fold = [strip(m) for m in marked], noises(options.data), folds(marked)
+
+    def learned(k: int) -> dict[str, NDArray[np.float16]]:
+        kept = None if options.into is None else options.into / f"{k}.npz"
+        if kept is not None and kept.exists():
+            return dict(np.load(kept))
+        arrays = fit([s for s, f in zip(strips, fold, strict=True) if f != k], noise, 100 * k, options.epochs)
+        if kept is not None:
+            np.savez_compressed(kept, **arrays)
+        return arrays
+
+    if options.fold is not None:
+        learned(options.fold)
+    elif options.folds:
+        table = {f"{k}.{name}": w for k in range(5) for name, w in learned(k).items()}
+        path = Path(ecg_waves.__file__).with_name("ecg_waves_folds.npz")
+        np.savez_compressed(path, people=[m.person for m in marked], fold=fold, **table)
+    else:
+        path = Path(shipped.__file__).with_name("delineate.npz")
+        np.savez_compressed(path, **fit(strips, noise, 0, options.epochs))
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def test_the_sequence_is_the_best_of_all(rng: np.random.Generator) -> None:
     for _ in range(20):
         time = np.cumsum(rng.uniform(0.1, 0.4, 10))
         sharp, score, usual = rng.normal(0, 1, 10), rng.normal(0, 2, 10), rng.uniform(0.5, 1.2, 10)
-        cand = Candidates(np.arange(10), time, sharp, sharp, sharp, [])
+        cand = Candidates(np.arange(10), time, sharp, sharp, sharp, sharp, [])
         best = 0.0
         for subset in range(1, 1024):
             k = [i for i in range(10) if subset >> i & 1]
@@ -179,10 +179,10 @@ def _total(
     total = float(score[k].sum())
     for i, j in itertools.pairwise(k):
         gap = t[j] - t[i]
-        if gap < 0.21:
+        if gap < 0.18:
             return -np.inf
         if gap <= 0.40:
-            total -= 3.0 * max(0.0, abs(sharp[j] - sharp[i]) - 0.7)
+            total -= 3.0 * max(0.0, abs(sharp[j] - sharp[i]) - 0.5)
             if gap < 0.38 * usual[j]:
                 total -= 4.0 * min(1.0, (0.38 - gap / usual[j]) / 0.12)
     return total

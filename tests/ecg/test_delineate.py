@@ -62,6 +62,23 @@ def test_no_p_waves_in_fibrillation() -> None:
     assert found / looked < 0.05
 
 
+def test_p_waves_that_go_before_qrs_by_the_same_time_are_steady() -> None:
+    before = np.array([[160.0, 161.0, 159.0, 250.0, np.nan, 160.0]])
+    np.testing.assert_allclose(module._steady(before), [[0.8, 0.8, 0.8, 0.2, 0.0, 0.8]], rtol=1e-6)
+    far = np.r_[np.full(9, 100.0), np.full(9, 200.0)][None]
+    assert module._steady(far)[0, 0] == 1  # the ninth beat after it is no neighbour
+    assert module._steady(np.zeros((2, 0))).shape == (2, 0)
+
+
+def test_one_lead_asks_its_beats_and_many_leads_each_other() -> None:
+    near, p = np.full((12, 9), 0.2, np.float32), np.ones((12, 9), np.float32)
+    near[0] = 0.5  # half seen in one lead of twelve
+    steady = np.ones_like(near)
+    assert (module._agreed(near, p, steady)[0] < 0).all()
+    assert (module._agreed(near[:1], p[:1], steady[:1]) > 0.15).all()
+    assert (module._agreed(near[:1], p[:1], 0.2 * steady[:1]) < 0).all()  # now here, now there
+
+
 def test_order_within_a_beat(sinus: Electrocardiogram) -> None:
     at = read(sinus.mv, sinus.hz).at
     whole = np.isfinite(at).all(0)

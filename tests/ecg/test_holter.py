@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from tests.ecg.synthetic import lead, regular
 
+from carna.ecg import holter as holter_module
+from carna.ecg.atrial import fibrillation
 from carna.ecg.beats import find_beats
 from carna.ecg.holter import OVERLAP_S, STRETCH_S, holter
 from carna.errors import Cancelled, InputError
@@ -135,3 +137,17 @@ def test_memory_grows_by_beats_only() -> None:
     two, four = peak(2), peak(4)
     assert two < 100e6
     assert four - two < 2 * 4200 * 1500  # bytes: 1.5 kB a beat, not 3.6 MB an hour and lead
+
+
+def test_fibrillation_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    n = 3000
+    af = (np.arange(n) // 400) % 2 == 1
+    rr = np.where(af, random.uniform(0.4, 1.1, n), 0.8 + 0.02 * random.standard_normal(n))
+    at, before = np.cumsum(rr), random.standard_normal((n, 45)).astype(np.float32)
+    plain, usable = random.random(n) > 0.15, random.random(n - 1) > 0.02
+    whole = fibrillation(at, before, plain, usable)
+    monkeypatch.setattr(holter_module, "PIECE", 170)
+    pieces = holter_module._fibrillation(at, before, plain, usable)
+    assert np.isfinite(whole).sum() > n / 2
+    np.testing.assert_allclose(pieces, whole, atol=1e-9)

@@ -126,6 +126,13 @@ def test_dextrocardia_is_not_called_an_exchange(beat: Beat) -> None:
     assert "LA/RA" not in [s.kind for s in told.suspicions]
 
 
+def test_all_channels_inverted_is_no_cable(beat: Beat) -> None:
+    median, fiducials = beat
+    told = lead_integrity(replace(median, mV=-median.mV), fiducials, LEADS)
+    assert [s.kind for s in told.suspicions] == ["all channels inverted"]
+    assert told.suspect == frozenset((*LIMB, *CHEST))
+
+
 def test_without_p_waves_the_qrs_decides() -> None:
     ecg = electrocardiogram(80.0, rhythm="af", variability=0.2, noise_mv=0.01, seed=2).mv
     median, fiducials = read(ecg, 500.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carna.errors import InputError
-from carna.phantom.ecg import LEADS, electrocardiogram
+from carna.phantom.ecg import LEADS, RHYTHMS, arrhythmia, electrocardiogram
 
 
 def test_einthoven_and_goldberger_hold_exactly_with_noise() -> None:
@@ -73,3 +73,49 @@ def test_impossible_recordings_are_refused() -> None:
     for wrong in ({"heart_rate_bpm": 5.0}, {"hz": 1.0}, {"rhythm": "vf"}, {"pvc_share": 0.9}):
         with pytest.raises(InputError, match="needed"):
             electrocardiogram(**wrong)
+
+
+@pytest.mark.parametrize("rhythm", list(RHYTHMS))
+def test_virtual_rhythms_obey_einthoven_and_their_seed(rhythm: str) -> None:
+    one, same, other = (arrhythmia(rhythm, seed=s) for s in (4, 4, 5))
+    assert np.array_equal(one.mv, same.mv)
+    assert not np.array_equal(one.mv, other.mv)
+    assert np.abs(one.mv[2] - (one.mv[1] - one.mv[0])).max() == 0.0
+    assert len(one.r_s) == len(one.kinds) == len(one.qrs_s)
+    assert (np.diff(one.atria_s) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "group"), [("Wenckebach 3:2", 3), ("Wenckebach 4:3", 4), ("Wenckebach 5:4", 5)]
+)
+def test_wenckebach_loses_one_beat_a_period_and_pr_grows_to_it(rhythm: str, group: int) -> None:
+    made = arrhythmia(rhythm, seconds=60.0, seed=2)
+    assert len(made.r_s) / len(made.atria_s) == pytest.approx((group - 1) / group, abs=0.04)
+    pr = made.r_s - made.atria_s[np.searchsorted(made.atria_s, made.r_s) - 1]
+    dropped = np.flatnonzero(np.diff(made.r_s) > 1.3 * np.median(np.diff(made.atria_s)))
+    assert len(dropped) >= 5
+    assert (pr[dropped[1:]] > pr[dropped[:-1] + 1] + 0.05).all()
+
+
+def test_complete_block_has_more_p_waves_than_beats_and_no_pr() -> None:
+    made = arrhythmia("complete block, ventricular escape", seconds=60.0, seed=1)
+    assert len(made.atria_s) > 1.5 * len(made.r_s)
+    since = made.r_s[1:] - made.atria_s[np.searchsorted(made.atria_s, made.r_s[1:]) - 1]
+    assert np.ptp(since) > 0.3
+    assert (made.qrs_s[:, 1] - made.qrs_s[:, 0] > 0.13).all()
+    assert set(made.kinds) == {"E"}
+
+
+@pytest.mark.parametrize(("rhythm", "count"), [("flutter 2:1", 2), ("flutter 3:1", 3), ("flutter 4:1", 4)])
+def test_flutter_conducts_every_so_many_waves(rhythm: str, count: int) -> None:
+    made = arrhythmia(rhythm, seconds=30.0, seed=3)
+    rate = 60 / np.diff(made.atria_s).mean()
+    assert 235 < rate < 335
+    assert np.diff(made.r_s).mean() == pytest.approx(count * 60 / rate, rel=0.02)
+
+
+def test_unknown_rhythms_and_values_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match="Wenckebach"):
+        arrhythmia("torsades")
+    with pytest.raises(InputError, match="variety"):
+        arrhythmia("2:1 block", variety=2.0)

@@ -17,12 +17,14 @@ from tests.render.readings import SERIES, findings_of, holter, resting
 
 import carna
 from carna import codes
+from carna.codes import ecg_statements
 from carna.findings import Curve, Events, Evidence, Measurement, Sd, Statement
 from carna.render import disclosure, ecg_figures, ecg_items, holter_figures, ink, paper
 from carna.render.figures import drawings, figures, to_png
+from carna.render.lead_table import lead_table
 from carna.render.page import to_html
 from carna.render.words import LANGUAGES, words
-from carna.study import Ecg
+from carna.study import Ecg, Lazy
 
 EN = words("en")
 
@@ -148,8 +150,11 @@ def test_the_summary_shows_the_hours_the_episodes_and_every_interval() -> None:
     np.testing.assert_allclose(means[0], np.stack([hours["rate.mean"].x + 0.5, hours["rate.mean"].y], 1))
     assert "Atrial Fibrillation: 1, 60.0 min" in [t.get_text() for t in episodes.texts]
     assert "Asystole: 1, 2.5 s" in [t.get_text() for t in episodes.texts]
-    bars = [b.get_height() for b in ectopy.patches]
-    assert bars == [*hours["v"].y, *hours["s"].y]
+    for colour, key in ((ink.VENTRICULAR, "v"), (ink.SUPRAVENTRICULAR, "s")):
+        bars = [b for b in ectopy.patches if to_rgb(b.get_facecolor()) == to_rgb(colour)]
+        assert all(b.get_width() < 5 / 60 for b in bars)  # of three hours, each five minutes
+        of_hour = np.array([b.get_x() + b.get_width() / 2 for b in bars]).astype(int)
+        assert np.bincount(of_hour, [b.get_height() for b in bars]).tolist() == [*hours[key].y]
     dots = sum(len(line.get_xdata()) for line in tachogram.lines)
     times, kinds = ecg_items.beats_in((findings,), SERIES)
     assert dots == len(times) - 1
@@ -317,12 +322,71 @@ def test_a_figure_is_the_same_twice() -> None:
 def test_of_many_criteria_only_those_met_are_open() -> None:
     case, findings = resting()
     rest = tuple(
-        Statement(id=f"criteria.c{n}", code=codes.LBBB, verdict="not met", rule=f"rule {n}.")
-        for n in range(40)
+        Statement(id=f"criteria.c{n}", code=codes.LBBB, verdict=verdict, rule=f"rule {n}.")
+        for n, verdict in enumerate(["not met"] * 40 + ["not assessable"] * 7)
     )
     html = to_html(replace(findings, items=(*findings.items, *rest)), case)
-    before, after = html.split('<details class="folded">')
+    before, not_met, open_ = html.split('<details class="folded">')
     assert "irregular intervals without P waves" in before
     assert "rule 39." not in before
-    assert "rule 39." in after
+    assert "rule 39." in not_met and "criteria not met" in not_met and "rule 40." not in not_met
+    assert "rule 46." in open_ and "could not be judged" in open_
+
+
+def test_what_methods_disagree_on_is_open_and_what_is_urgent_comes_first() -> None:
+    case, findings = resting()
+    rest = [
+        Statement(id=f"criteria.c{n}", code=codes.LBBB, verdict="not met", rule=f"rule {n}.")
+        for n in range(40)
+    ]
+    rest.append(Statement(id="second_opinion.lbbb", code=codes.LBBB, verdict="not assessable", rule="doubt."))
+    rest.append(Statement(id="look_now.x", code=ecg_statements.LOOK_NOW, verdict="met", rule="urgent."))
+    html = to_html(replace(findings, items=(*findings.items, *rest)), case)
+    before = html.split('<details class="folded">')[0]
+    assert before.index("urgent.") < before.index("irregular intervals") < before.index("doubt.")
+
+
+def test_a_carts_averaged_beat_has_the_scale_of_the_paper() -> None:
+    case, _ = resting()
+    (ecg,) = case.studies[0].parts
+    beat = replace(ecg, kind="median", values=Lazy.of(ecg.values.array[:, :600]))
+    whole, short = (paper.to_svg(paper.lay(e), (), title="", footer="", id="x") for e in (ecg, beat))
+    wide = [float(re.search(r"max-width:([0-9.]+)%", svg)[1]) for svg in (whole, short)]
+    mm = [paper.lay(e).width_mm for e in (ecg, beat)]
+    assert wide[0] == 100.0
+    assert wide[1] / mm[1] == pytest.approx(wide[0] / mm[0], rel=0.01)
+
+
+def test_marks_of_beats_lie_above_the_trace() -> None:
+    case, _ = resting()
+    (ecg,) = case.studies[0].parts
+    tall = replace(ecg, values=Lazy.of(2.0 * ecg.values.array))
+    (rhythm,) = [t for t in paper.lay(tall).traces if t.rhythm]
+    assert rhythm.mark_mm < np.nanmin(rhythm.y_mm) - 2.0
+    above = [t for t in paper.lay(tall).traces if not t.rhythm]
+    assert rhythm.mark_mm > max(np.nanmax(t.y_mm) for t in above)
+
+
+def test_amplitudes_of_the_leads_are_one_table() -> None:
+    _, findings = resting()
+    seen = findings.items[0].evidence
+    rows = tuple(
+        Measurement(
+            id=f"lead.v{n}.{wave}", code=code, site=codes.LEADS[f"V{n}"], value=0.1 * n, unit="mV",
+            uncertainty=Sd(0.012), evidence=seen,
+        )
+        for n in range(1, 7)
+        for wave, code in (("r", codes.R_AMPLITUDE_LEAD), ("t", codes.T_AMPLITUDE_LEAD))
+        if (n, wave) != (3, "t")
+    )  # fmt: skip
+    others = tuple(i for i in findings.items if not i.id.startswith("lead."))
+    table = lead_table(replace(findings, items=(*others, *rows)))
+    assert table.columns == ("R", "T")
+    assert table.rows[0] == ("V1", ("0.10", "0.10"), "0.012")
+    assert table.rows[2] == ("V3", ("0.30", ""), "0.012")
+    assert lead_table(replace(findings, items=others)) is None
+
+
+def test_a_short_list_is_open() -> None:
+    case, findings = resting()
     assert '<details class="folded">' not in to_html(findings, case)

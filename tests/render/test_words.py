@@ -8,6 +8,8 @@ import string
 import pytest
 
 from carna import codes
+from carna.app import applications
+from carna.codes import ecg_statements
 from carna.errors import InputError
 from carna.render.words import LANGUAGES, words
 
@@ -24,8 +26,15 @@ def test_both_languages_have_the_same_keys_and_fields():
 
 
 def test_every_translated_concept_is_one_of_ours():
-    known = {f"{c.scheme}:{c.value}" for c in codes.ALL.values()}
+    known = {f"{c.scheme}:{c.value}" for c in (*codes.ALL.values(), *ecg_statements.every().values())}
     assert set(words("zh").concepts) <= known
+
+
+@pytest.mark.parametrize("name", ["ecg_reading", "holter_reading"])
+def test_all_that_is_said_of_an_electrocardiogram_has_a_chinese_name(name):
+    app = applications()[name]
+    said = (*app.gives, *app.may_give, *ecg_statements.every().values())
+    assert not [c for c in said if f"{c.scheme}:{c.value}" not in words("zh").concepts]
 
 
 def test_a_concept_without_a_word_is_read_in_english():

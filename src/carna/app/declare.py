@@ -51,6 +51,9 @@ class Need:
         A longer recording is for another application.
     finding : Concept or None
         Ask for earlier findings of this concept instead of a part.
+    earlier : bool
+        Ask for the newest part recorded before those of the needs above it, in any study of the patient;
+        one without a date is neither earlier nor later.
     """
 
     doc: str
@@ -64,6 +67,7 @@ class Need:
     max_seconds: float = math.inf
     leads: tuple[str, ...] = ()
     finding: Concept | None = None
+    earlier: bool = False
 
     def refuses(self, print_: Fingerprint) -> str:
         """Return why a part does not fit, "" if it does."""
@@ -186,7 +190,8 @@ class Application:
     ``gives`` is always spoken of, as a value or as `Absent`; ``may_give`` only where there is
     something to say, such as the measurements of a lead. ``stakes`` is "high" if the result can
     lead to treatment; ``validated`` says that it was proven on real patients, with the record in
-    the documentation.
+    the documentation. ``models`` are the files of ``carna/models`` it uses; their hashes go into
+    the manifest of each run.
     """
 
     name: str
@@ -201,6 +206,7 @@ class Application:
     validated: bool = False
     takes_job: bool = field(default=False)
     may_give: tuple[Concept, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -225,6 +231,7 @@ def application(
     stakes: Literal["high", "low"] = "low",
     validated: bool = False,
     may_give: tuple[Concept, ...] = (),
+    models: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Application]:
     """Declare a function as an application.
 
@@ -257,7 +264,7 @@ def application(
                 raise ContractError(f"{name} takes *{parameter.name}", needed="named parameters only")
         return Application(
             name, version, inspect.cleandoc(function.__doc__), gives, tuple(slots), MappingProxyType(knobs),
-            function, cites, stakes, validated, takes_job, may_give,
+            function, cites, stakes, validated, takes_job, may_give, models,
         )  # fmt: skip
 
     return declare

@@ -2,14 +2,15 @@
 
 Findings: a human correction before a signed prior before our newest run before an unsigned
 prior; what a person corrected or rejected fills nothing any more. Parts: the one that
-fits; of a plane that was repeated, the newest. Two that fit equally well are refused with the
-question that would decide: nothing is chosen because it came first.
+fits; of a plane that was repeated, the newest; of what was recorded earlier, the newest. Two that
+fit equally well are refused with the question that would decide: nothing is chosen because it
+came first. A part whose header has no time carries that of its study.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -63,10 +64,14 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
             said = _findings(slot, case, study, choose.get(slot.name))
             arguments[slot.name] = _one_or_many(slot, [item for _, item in said])
             uids[slot.name] = tuple(f.uid for f, _ in said)
+        elif slot.need.earlier:
+            before = _earlier(slot, case, examined, frozenset(uid for used in uids.values() for uid in used))
+            arguments[slot.name] = _one_or_many(slot, before)
+            uids[slot.name] = tuple(p.origin.uid for p in before)
         else:
             parts, left_out = _parts(slot, examined, prints, choose.get(slot.name))
             repeated[slot.name] = tuple(p.origin.uid for p in left_out)
-            arguments[slot.name] = _one_or_many(slot, list(parts))
+            arguments[slot.name] = _one_or_many(slot, [_dated(p, examined) for p in parts])
             uids[slot.name] = tuple(p.origin.uid for p in parts)
     return Filled(arguments, uids, repeated)
 
@@ -104,6 +109,33 @@ def _parts(
     if not fitting and not slot.optional:
         raise _missing(slot, of_kind, reasons)
     return fitting, [p for p in every if p not in fitting]
+
+
+def _earlier(slot: Slot, case: Case, examined: Study, used: frozenset[str]) -> list[Part]:
+    """Return what fits and was recorded before the parts used, newest first, only the newest unless many."""
+    every = [
+        (_dated(p, study), study)
+        for study in case.studies
+        for p in study.parts
+        if isinstance(p, slot.classes)
+    ]
+    now = max((p.origin.time for p, _ in every if p.origin.uid in used), default=examined.time)
+    fitting = [
+        part
+        for part, study in every
+        if part.origin.uid not in used
+        and "" < part.origin.time < now
+        and not now.startswith(part.origin.time)  # a day without an hour, on the same day
+        and not slot.need.refuses(fingerprint(part, study))
+    ]
+    fitting.sort(key=lambda p: (p.origin.time, p.origin.uid), reverse=True)
+    if not fitting and not slot.optional:
+        raise NeedError("nothing earlier of this patient", needed=f"{slot.need.doc} ({slot.name})")
+    return fitting if slot.many else fitting[:1]
+
+
+def _dated(part: Part, study: Study) -> Part:
+    return replace(part, origin=replace(part.origin, time=part.origin.time or study.time))
 
 
 def _of_patient(study: Study) -> Record | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, assert_never
@@ -129,12 +130,12 @@ def run(
     job = job or Job()
     values = app.settings(settings)
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    examined = case.study(study)
+    parts = {p.origin.uid: p for s in case.studies for p in s.parts}
     inputs: tuple[Input, ...] = ()
     try:
         filled = fill(app, case, study, choose)
         inputs = (
-            *(Input(n, uid, _digest(examined.part(uid))) for n, uids in filled.uids.items() for uid in uids),
+            *(Input(n, uid, _digest(parts.get(uid))) for n, uids in filled.uids.items() for uid in uids),
             *(Input(f"{n}, repeated, not used", u) for n, uids in filled.repeated.items() for u in uids),
         )
         extras = {"job": job} if app.takes_job else {}
@@ -151,6 +152,7 @@ def run(
             version=app.version,
             settings=values,
             inputs=inputs,
+            models={name: _model(name) for name in app.models},
             seed=job.seed,
             cites=app.cites,
             seconds=round(time.perf_counter() - begun, 3),
@@ -193,6 +195,12 @@ def _digest(part: Part | None) -> str:
             return ""
         case _:
             assert_never(part)
+
+
+@cache
+def _model(name: str) -> str:
+    """Return the sha256 of a file of ``carna/models``."""
+    return sha256((files("carna") / "models" / name).read_bytes())
 
 
 @cache

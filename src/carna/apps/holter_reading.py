@@ -11,6 +11,7 @@ from carna import codes
 from carna.app import Job, Need, Setting, application
 from carna.codes import Concept, ecg_statements
 from carna.ecg.arrhythmia import Event
+from carna.ecg.criteria import look_now
 from carna.ecg.holter import Holter, Hour, holter
 from carna.ecg.hrv import hrv
 from carna.ecg.kinds import KINDS
@@ -22,7 +23,7 @@ _KINDS = (
     codes.NORMAL_BEAT,
     codes.SUPRAVENTRICULAR_PREMATURE_BEAT,
     codes.VENTRICULAR_PREMATURE_BEAT,
-    codes.ABNORMAL_BEAT,
+    ecg_statements.PACED_BEAT,
     codes.UNCLASSIFIABLE_BEAT,
 )
 # The code of each kind of event that has one; slow and fast rhythms and couplets are counted, not coded.
@@ -221,6 +222,16 @@ def _statements(found: Holter, ecg: Ecg, seen: Evidence) -> Iterator[Item]:
                 id=f"look_now.{id}", code=ecg_statements.LOOK_NOW, verdict="met", rule=text,
                 of=(f"rhythm.{id}",), evidence=(at,),
             )  # fmt: skip
+    for urgent in look_now((), found.beats.arrests):
+        name = urgent.verdict.name
+        longest = max((a for a in found.beats.arrests if a.kind == name), key=lambda a: a.stop_s - a.start_s)
+        yield Statement(
+            id="look_now.fibrillation" if "fibrillation" in name else "look_now.p_without_qrs",
+            code=ecg_statements.LOOK_NOW,
+            verdict="met",
+            rule=f"{urgent.sentence} {urgent.verdict.why}. {urgent.verdict.source}",
+            evidence=(_around(longest.start_s, seen),),
+        )
 
 
 def _hours(found: Holter, seen: Evidence) -> Iterator[Item]:

@@ -1,7 +1,7 @@
 """The electrocardiogram reader beside the open tools, on the same recordings in the same run.
 
 Beats: half hours of MIT-BIH where ``CARNA_DATA`` has them, else a virtual patient; F1 within 150 ms
-stands beside the time. Peers that are not installed are left out and named.
+stands beside the time. Waves: `carna.bench.waves`. Peers that are not installed are left out and named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from carna.bench import Row, cpu_seconds
+from carna.bench import Row, cpu_seconds, waves
 from carna.learn.ecg_beats import Recording, mitbih, score
 
 Samples = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ def measure() -> tuple[Row, ...]:
         theirs, quality = _time(peer, recordings)
         said = f"F1 {f1:.4f} and {quality:.4f}, {len(recordings)} recordings{_TAUGHT}"
         rows.append(Row("beats, one lead", name, mine / hours, theirs / hours, "CPU s per hour", said))
-    return (*rows, *_reading())
+    return (*rows, *waves.rows(), *_reading())
 
 
 # Speed and quality of one run stand together, but this quality is no accuracy: see docs/ecg-beats.md.

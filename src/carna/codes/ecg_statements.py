@@ -55,6 +55,42 @@ ISCHAEMIA_IN_BLOCK = own("ST-IN-LBBB", "ST criteria in left bundle branch block 
 POSTERIOR_INFARCTION = own("TALL-R-V1", "Tall R in V1 and V2 of a prior posterior infarction")
 LOOK_NOW = own("LOOK-NOW", "To be looked at first; Carna is no alarm")
 CHEST_LEADS_EXCHANGED = own("CHEST-EXCHANGED", "Suspect chest ECG leads exchanged")
+# 11073's annotations have no word for a captured beat, nor for the summit of a wave.
+PACED_BEAT = own("PACED-BEAT", "Paced beat")
+P_PEAK = own("P-PEAK", "Peak of the P wave")
+QRS_PEAK = own("QRS-PEAK", "Peak of the QRS complex")
+T_PEAK = own("T-PEAK", "Peak of the T wave")
+SECOND_OPINION = own("SECOND-OPINION", "Agreement of the rules with a second opinion by a tree model")
+SINCE_EARLIER = own("SINCE-EARLIER", "Time since the earlier electrocardiogram", "d")
+_SINCE = "change since the earlier ECG"
+# What a comparison of two electrocardiograms speaks of, by its name in `carna.ecg.criteria.serial`.
+CHANGES: Mapping[str, Concept] = MappingProxyType(
+    {
+        "rate": own("CHANGE-RATE", f"Ventricular rate, {_SINCE}", "/min"),
+        "PR": own("CHANGE-PR", f"PR interval, {_SINCE}", "ms"),
+        "QRS": own("CHANGE-QRS", f"QRS duration, {_SINCE}", "ms"),
+        "QT": own("CHANGE-QT", f"QT interval, {_SINCE}", "ms"),
+        "QTc": own("CHANGE-QTC", f"QTc (Fridericia), {_SINCE}", "ms"),
+        "axis": own("CHANGE-AXIS", f"QRS axis, {_SINCE}", "deg"),
+        "ST": own("CHANGE-ST", f"ST at J, {_SINCE}", "mV"),
+        "atrial fibrillation": own("CHANGE-AF", f"Atrial fibrillation, {_SINCE}"),
+        "left bundle branch block": own("CHANGE-LBBB", f"Left bundle branch block, {_SINCE}"),
+        "right bundle branch block": own("CHANGE-RBBB", f"Right bundle branch block, {_SINCE}"),
+        "left anterior fascicular block": own("CHANGE-LAFB", f"Left anterior fascicular block, {_SINCE}"),
+        "left posterior fascicular block": own("CHANGE-LPFB", f"Left posterior fascicular block, {_SINCE}"),
+        "first-degree AV block": own("CHANGE-AVB1", f"First-degree AV block, {_SINCE}"),
+        "Q waves of prior infarction": own("CHANGE-Q", f"Q waves, {_SINCE}"),
+        "ST elevation": own("CHANGE-STE", f"ST elevation, {_SINCE}"),
+        "ST depression": own("CHANGE-STD", f"ST depression, {_SINCE}"),
+        "T inversion": own("CHANGE-T", f"T inversion, {_SINCE}"),
+    }
+)
+
+
+def every() -> Mapping[str, Concept]:
+    """Return every concept of this page by its name."""
+    named = {name: value for name, value in globals().items() if isinstance(value, Concept)}
+    return MappingProxyType(named | {f"CHANGE {name}": value for name, value in CHANGES.items()})
 
 
 def by_criterion() -> Mapping[str, Concept]:

@@ -288,7 +288,8 @@ class Conduction:
     pr_ms : float or None
         Median PR (peak of P to R) of the conducted beats; None with fewer than three.
     dissociated : bool
-        At least eight P waves, PR spread (10-90 %) above 200 ms, and R intervals regular within 10 %.
+        At least eight P waves and four beats after one, time since the last P wave spread (10-90 %) by more
+        than 200 ms, and R intervals regular within 10 %.
     """
 
     p_waves: int
@@ -322,8 +323,9 @@ def conduction(p_s: Floats, r_s: Floats) -> Conduction:
         last = [x for x in pr[max(0, k - 3) : k] if x is not None]
         grown += len(last) >= 2 and last[-1] - last[0] >= 0.02
     rr = np.diff(r_s)
-    steady = len(rr) >= 4 and float(np.ptp(np.percentile(rr, (10, 90)))) < 0.1 * float(np.median(rr))
-    apart = len(known) >= 4 and len(inside) >= 8 and float(np.ptp(np.percentile(known, (10, 90)))) > 0.2
+    steady = len(rr) >= 3 and float(np.ptp(np.percentile(rr, (10, 90)))) < 0.1 * float(np.median(rr))
+    since = since_last(inside, r_s)
+    apart = len(since) >= 4 and len(inside) >= 8 and float(np.ptp(np.percentile(since, (10, 90)))) > 0.2
     return Conduction(
         p_waves=len(inside),
         conducted=len(known),
@@ -332,3 +334,12 @@ def conduction(p_s: Floats, r_s: Floats) -> Conduction:
         pr_ms=1000 * float(np.median(known)) if len(known) >= 3 else None,
         dissociated=bool(apart and steady),
     )
+
+
+def since_last(p_s: Floats, r_s: Floats) -> Floats:
+    """Return the time from the last P wave to each beat, s, without beats that follow a missed P wave."""
+    if len(p_s) < 2:
+        return np.zeros(0)
+    after = r_s[r_s > p_s[0]]
+    since = after - p_s[np.searchsorted(p_s, after) - 1]
+    return np.asarray(since[since < 1.1 * np.median(np.diff(p_s))])

@@ -18,10 +18,9 @@ are equal); windows of long recordings are also compared from 500 ms on, for P w
 of good quality show it: it is weak evidence and never used alone.
 
 Known failures: multifocal atrial rhythm and very frequent atrial ectopy pass for AF; AF with a paced or
-otherwise regular ventricle (complete block) is missed. **Flutter is not named**: with fixed conduction it
-is regular and passes for sinus rhythm or a fast rhythm, with changing conduction for AF; `activity` gives
-the frequency and concentration of what lies between the beats, and two annotated recordings are too few to
-set a limit by.
+otherwise regular ventricle (complete block) is missed. Flutter has a page of its
+own (`carna.ecg.flutter`): here, with fixed conduction it is regular and passes for sinus rhythm or a fast
+rhythm, with changing conduction for AF.
 """
 
 from __future__ import annotations

@@ -1,22 +1,23 @@
 """Where the heart beat: R peaks in one lead or twelve, in ten seconds or a fortnight.
 
 1. `traces` fuses the leads into one envelope, `candidates` lists what could be a beat and describes it.
-2. A score says how much a candidate speaks for being a beat: a six-unit network on fourteen ratios
+2. A score says how much a candidate speaks for being a beat: a small network on seventeen ratios
    (`beat_weights`, learned from annotated recordings, its card there).
-3. The beats are the **sequence with the largest sum of scores** in which no two beats are closer than 210
+3. The beats are the **sequence with the largest sum of scores** in which no two beats are closer than 180
    ms, a follower within 400 ms must be as sharp as its leader (a T wave is not), and an interval of a third
    of the usual one costs (a tall P wave and its QRS). Dynamic programming finds it exactly.
 4. The description depends on which candidates pass for beats, so 2 and 3 run twice: the first guess goes by
    size alone.
 5. Beats are kept only where the trace carries them: noise gives candidates too, but they neither look alike
    nor score well.
+6. Where the ventricles seem to fibrillate, and where P waves stand alone, nothing is a beat: such stretches
+   are named instead (`arrest`).
 
 Long recordings are worked through in ten-minute stretches that overlap by 15 s: time is linear, memory
 bounded.
 
-Known failures: rates above about 280 per minute (shorter than the refractory time); ventricular
-fibrillation (no beats to find: they come out with low confidence or not at all); rhythmic electrode motion,
-which looks like beats to every single-lead detector.
+Known failures: rates above 300 per minute; rhythmic electrode motion, which looks like beats to every
+single-lead detector; smooth wide beats no larger than the T waves of the others.
 """
 
 from __future__ import annotations
@@ -26,20 +27,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carna.ecg.beat_weights import PASSES, THRESHOLD
+from carna.ecg.arrest import Arrest, fibrillating, joined, p_alone, trains
+from carna.ecg.beat_weights import THRESHOLD, Score, shipped
 from carna.ecg.candidates import Candidates, candidates, describe
 from carna.ecg.traces import Bools, Floats, Ints, Trace, bridged, checked, trace
 from carna.progress import SILENT, Progress
 
 STRETCH_S = 600.0
 OVERLAP_S = 15.0
-REFRACTORY_S = 0.21  # 285 per minute
+REFRACTORY_S = 0.18  # 333 per minute
 T_ZONE_S = 0.40
-BLUNTER_COST = 3.0  # per e-fold of sharpness lost beyond a factor of 2 within the T zone
+BLUNTER, BLUNTER_COST = 0.5, 3.0  # per e-fold of sharpness lost beyond a factor of 1.6 within the T zone
 HASTE = (0.26, 0.38)  # of the usual interval: where a P wave before, or a T wave after, passes for a beat
 HASTE_COST = 4.0
+SMOOTH = 1.0  # slow envelope over that of the QRS band, natural logarithm: few real beats reach it
+WIDE_S = 0.12
 TRUST_BEATS = 21
 CARRIED = 0.5
+NO_BEATS = (np.zeros(0), np.zeros(0))
 SHORTEST_S = 1.0  # nothing can be compared with anything in less
 
 
@@ -59,15 +64,25 @@ class Beats:
         likely but not to be counted on: noise alone gives beats of such trust.
     share : (leads,) float, 0 to 1
         How much each lead contributed, on average over the recording; all 0 when no lead carries anything.
+    arrests : tuple of Arrest
+        Stretches in which the ventricles do not beat, or not so that beats could be told: they hold no beats.
+        None found excludes nothing.
     """
 
     sample: Ints
     confidence: Floats
     trust: Floats
     share: Floats
+    arrests: tuple[Arrest, ...] = ()
 
 
-def find_beats(ecg: NDArray[np.floating], rate_hz: float, *, progress: Progress = SILENT) -> Beats:
+def find_beats(
+    ecg: NDArray[np.floating],
+    rate_hz: float,
+    *,
+    scores: tuple[Score, ...] | None = None,
+    progress: Progress = SILENT,
+) -> Beats:
     """Find every heartbeat in an electrocardiogram of any number of leads.
 
     Parameters
@@ -76,6 +91,8 @@ def find_beats(ecg: NDArray[np.floating], rate_hz: float, *, progress: Progress 
         Millivolts; NaN where nothing was recorded.
     rate_hz : float
         Sampling rate, 50 Hz or more.
+    scores : tuple of Score, optional
+        One per pass; those of `beat_weights` when absent.
     progress : Progress
         Told about every ten minutes of recording.
 
@@ -97,43 +114,53 @@ def find_beats(ecg: NDArray[np.floating], rate_hz: float, *, progress: Progress 
     overlap = int(OVERLAP_S * rate_hz)
     refractory = REFRACTORY_S * rate_hz
     found: list[tuple[Ints, Floats, Floats]] = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))]
+    arrests: list[Arrest] = []
     share = np.zeros(leads)
     last = -np.inf
     for k in progress.over(range(count), count, "finding beats"):
         start, stop = max(0, edges[k] - overlap), min(samples, edges[k + 1] + overlap)
         if stop - start < SHORTEST_S * rate_hz:
             continue
-        part = _stretch(ecg[:, start:stop], rate_hz)
+        part = _stretch(ecg[:, start:stop], rate_hz, scores or shipped())
         at = part.sample + start
         # a beat on the seam may be placed a sample later by the next stretch: look back a little, and never
         # twice
         mine = (at >= edges[k] - refractory / 2) & (at < edges[k + 1]) & (at > last + refractory / 2)
         found.append((at[mine], part.confidence[mine], part.trust[mine]))
         share += part.share * (edges[k + 1] - edges[k]) / samples
+        arrests += [arrest.later(start / rate_hz) for arrest in part.arrests]
         last = at[mine][-1] if mine.any() else last
     sample, confidence, trust = (np.concatenate(column) for column in zip(*found, strict=True))
-    return Beats(sample, confidence, trust, share)
+    return Beats(sample, confidence, trust, share, joined(arrests))
 
 
-def _stretch(ecg: NDArray[np.floating], rate_hz: float) -> Beats:
+def _stretch(ecg: NDArray[np.floating], rate_hz: float, scores: tuple[Score, ...]) -> Beats:
     """Beats of one stretch."""
     view = trace(ecg, rate_hz)
     cand = candidates(view)
     share = view.weight.mean(1).astype(np.float64)
     if not len(cand.at):
-        return Beats(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), share)
+        return Beats(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), share, fibrillating(view, *NO_BEATS))
     picked = first_guess(cand)
     score = np.zeros(len(cand.at))
-    for network in PASSES:
+    for network in scores:
         score = network(describe(view, cand, picked))
         picked = best_sequence(cand, np.clip(score - THRESHOLD, -12, 12), usual_interval(cand, picked))
     confidence = 1 / (1 + np.exp(-score))
     kept = np.flatnonzero(picked)
     trust = _trust(confidence[kept])
     kept, trust = kept[trust >= CARRIED], trust[trust >= CARRIED]
-    at = _peaks(ecg, rate_hz, view, cand.at[kept])
+    arrests = fibrillating(view, cand.time_s[kept], confidence[kept])
+    alone = p_alone(view, cand.at[kept])
+    arrests += trains(view, cand.at[kept], alone)
+    mine = ~alone
+    for arrest in arrests:
+        mine &= (cand.time_s[kept] < arrest.start_s) | (cand.time_s[kept] > arrest.stop_s)
+    kept, trust = kept[mine], trust[mine]
+    centre, wide = _centred(view, cand)
+    at = _peaks(ecg, rate_hz, view, centre[kept], wide[kept])
     order = np.argsort(at, kind="stable")
-    return Beats(at[order], confidence[kept][order], trust[order], share)
+    return Beats(at[order], confidence[kept][order], trust[order], share, arrests)
 
 
 def first_guess(cand: Candidates) -> Bools:
@@ -176,7 +203,7 @@ def best_sequence(cand: Candidates, score: Floats, usual_s: Floats | None = None
             interval = now - time[i]
             if interval < REFRACTORY_S:
                 break
-            reached = best[i] - BLUNTER_COST * max(0.0, abs(sharp[j] - sharp[i]) - 0.7)
+            reached = best[i] - BLUNTER_COST * max(0.0, abs(sharp[j] - sharp[i]) - BLUNTER)
             if interval < high * usual[j]:
                 reached -= HASTE_COST * min(1.0, (high - interval / usual[j]) / (high - low))
             if reached > total:
@@ -201,8 +228,29 @@ def _trust(confidence: Floats) -> Floats:
     return np.asarray(uniform_filter1d(confidence, min(TRUST_BEATS, 2 * len(confidence) - 1), mode="nearest"))
 
 
-def _peaks(ecg: NDArray[np.floating], rate_hz: float, view: Trace, at: Ints) -> Ints:
-    """Move envelope maxima to the R peak of the lead that shows the beats best."""
+def _centred(view: Trace, cand: Candidates) -> tuple[Ints, Bools]:
+    """Working samples of the candidates, a wide smooth one at its largest deflection, and which are wide.
+
+    Its two slopes, not its peak, are the maxima of the QRS band.
+    """
+    at = cand.at.copy()
+    smooth = cand.broad - cand.size > SMOOTH
+    wide = np.flatnonzero(smooth)
+    if len(wide):
+        lead = int(np.argmax((view.weight * view.level).mean(1)))
+        signal, n = view.leads[lead], view.leads.shape[1]
+        reach, around = round(WIDE_S * view.rate_hz), round(0.3 * view.rate_hz)
+        near = np.clip(at[wide, None] + np.arange(-around, around + 1), 0, n - 1)
+        waves = signal[near]
+        waves = np.abs(waves - np.median(waves, axis=1, keepdims=True))[
+            :, around - reach : around + reach + 1
+        ]
+        at[wide] += np.argmax(waves, axis=1) - reach
+    return np.asarray(np.clip(at, 0, view.leads.shape[1] - 1)), smooth
+
+
+def _peaks(ecg: NDArray[np.floating], rate_hz: float, view: Trace, at: Ints, wide: Bools) -> Ints:
+    """Move envelope maxima to the R peak of the lead that shows the beats best; wide ones are there."""
     if not len(at):
         return at
     lead = int(np.argmax((view.weight * view.level).mean(1)))
@@ -216,7 +264,9 @@ def _peaks(ecg: NDArray[np.floating], rate_hz: float, view: Trace, at: Ints) -> 
     sign = (
         np.where(up * 2 < down, -1.0, 1.0) if up.sum() >= down.sum() else np.where(down * 2 < up, 1.0, -1.0)
     )
-    coarse = near[np.arange(len(at)), np.argmax(waves * sign[:, None], axis=1)] * view.step
+    sign = np.where(wide, np.where(waves[:, reach] < 0, -1.0, 1.0), sign)
+    largest = near[np.arange(len(at)), np.argmax(waves * sign[:, None], axis=1)]
+    coarse = np.where(wide, at, largest) * view.step
     raw, _ = bridged(ecg[lead : lead + 1])
     fine = max(1, round(0.012 * rate_hz), view.step)
     near = np.clip(coarse[:, None] + np.arange(-fine, fine + 1), 0, ecg.shape[1] - 1)

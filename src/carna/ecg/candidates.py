@@ -1,4 +1,4 @@
-"""Everything that could be a beat, and fourteen numbers about each.
+"""Everything that could be a beat, and seventeen numbers about each.
 
 A maximum of the fused envelope is a *candidate*. On average two or three candidates come on one beat (P,
 QRS, T, noise), and almost no beat is without one. What tells them apart is never one threshold: a premature
@@ -18,12 +18,14 @@ from carna.ecg.traces import ENVELOPE_S, Bools, Float, Floats, Ints, Trace
 
 NAMES = (
     "size", "size_rel", "sharp_rel", "slow_rel", "like_beats", "like_others", "size_before", "sharp_before",
-    "size_after", "sharp_after", "stands_out", "floor", "room", "crowding",
+    "size_after", "sharp_after", "stands_out", "floor", "room", "crowding", "broad_rel", "broad_before",
+    "broad_after",
 )  # fmt: skip
 APART_S = 0.12  # closer maxima belong to one wave
 SMALLEST = 0.08  # of a typical beat
 SECTION_S = 30.0  # beats are compared with beats of this section and 10 s on either side
 ALIKE = 3  # "looks like other beats" is the mean of the best three correlations
+BROAD_S = 0.08  # a wide smooth beat has two maxima in the QRS band, its middle lies between
 T_WAVE_S = (0.10, 0.42)  # where the T wave after a beat, and the P wave before one, are looked for
 
 
@@ -37,8 +39,9 @@ class Candidates:
         Working samples.
     time_s : (n,) float
         The same in seconds.
-    size, sharp, slow : (n,) float
-        Natural logarithm of the fused envelopes there (``sharp``: its maximum within 50 ms).
+    size, sharp, slow, broad : (n,) float
+        Natural logarithm of the fused envelopes there (``sharp``: its maximum within 50 ms; ``broad``: that
+        of the slow one within 80 ms).
     shapes : list of (n, leads * samples) float32
         Unit-norm wave shapes, one array per alignment; the middle one is centred.
     """
@@ -48,6 +51,7 @@ class Candidates:
     size: Floats
     sharp: Floats
     slow: Floats
+    broad: Floats
     shapes: list[Float]
 
 
@@ -62,8 +66,17 @@ def candidates(view: Trace) -> Candidates:
     reach = max(1, int(0.05 * rate))
     near = at[:, None] + np.arange(-reach, reach + 1, 2)
     sharp = view.sharp[np.clip(near, 0, n - 1)].max(1)
+    reach = max(1, int(BROAD_S * rate))
+    near = at[:, None] + np.arange(-reach, reach + 1, 3)
+    broad = view.slow[np.clip(near, 0, n - 1)].max(1)
     return Candidates(
-        at, at / rate, _log(view.envelope[at]), _log(sharp), _log(view.slow[at]), _shapes(view, at)
+        at,
+        at / rate,
+        _log(view.envelope[at]),
+        _log(sharp),
+        _log(view.slow[at]),
+        _log(broad),
+        _shapes(view, at),
     )
 
 
@@ -79,7 +92,7 @@ def describe(view: Trace, cand: Candidates, picked: Bools) -> Floats:
 
     Returns
     -------
-    (n, 14) float
+    (n, 17) float
         Columns as in `NAMES`; logarithmic ratios are cut at +-2.
     """
     beats = np.flatnonzero(picked) if picked.any() else np.array([np.argmax(cand.size)])
@@ -107,6 +120,9 @@ def describe(view: Trace, cand: Candidates, picked: Bools) -> Floats:
             view.floor[cand.at],
             room,
             crowding,
+            relative(cand.broad),
+            np.clip(cand.broad - _largest(cand.broad, t, -hi, -lo - BROAD_S), -2, 2),
+            np.clip(cand.broad - _largest(cand.broad, t, lo + BROAD_S, hi), -2, 2),
         ]
     )
 

@@ -48,7 +48,7 @@ BLUR_MS = {
 }  # taken off the spread: most of the 12 and 8 ms the networks were taught
 LEAST_SD_MS = 2.0
 UNSEEN_MV = 0.02  # a lead in which the complex stays below this cannot be measured
-AGREED = 0.43  # below it a P wave is not agreed on
+AGREED, AGREED_ALONE = 0.43, 0.53  # below them a P wave is not agreed on by all leads, by the beats of one
 STRETCH_S, OVERLAP_S = 600.0, 12.0
 _WIDE_ROWS, _NARROW_ROWS = [0, 1, 2, 6, 7, 8], [3, 4, 5]
 BATCH = 48  # windows a network reads at once: what stays in the processor's cache
@@ -148,23 +148,43 @@ def delineate(
         at[:, :, mine] = np.where(unseen, np.nan, at[:, :, mine])
         there[:, :, mine] = np.where(unseen, np.nan, there[:, :, mine])
         at[..., mine] = _kept(at[..., mine], there[1][..., mine], missing) * (rate_hz / RATE_HZ) + start
-    at[:3, _agreed(sure[1], there[0]) < AGREED] = np.nan
+    steady = _steady((at[3] - at[1]) * (1000 / rate_hz))
+    at[:3, _agreed(sure[1], there[0], steady) < 0] = np.nan
     none = np.isnan(at)
     sd[none], sure[none] = np.nan, 0
     return Waves(at, sd, sure, there[0], there[1])
 
 
-def _agreed(near: Float, p: Float) -> Float:
-    """How far a P wave is agreed on: by the beat itself, by the other leads, and by the beats around.
+def _agreed(near: Float, p: Float, steady: Float) -> Float:
+    """By how much more than the least a P wave is agreed on: by the beat, the other leads, the beats around.
 
     A P wave that is where the network thinks, in this lead, in most leads and in most beats, is one. In
-    fibrillation a wave before the QRS complex now and then looks like P; neither leads nor beats agree.
+    fibrillation a wave before the QRS complex now and then looks like P; neither leads nor beats agree. Where
+    there is one lead and nobody to ask, the beats around decide: whether they show a wave, and whether it
+    always goes as long before the QRS complex.
     """
     if not p.size:
         return p
     near = np.where(np.isnan(p), 0, near)
     leads = _row_medians(np.where(np.isnan(p), np.nan, near).T.astype(np.float64))
-    return np.asarray((near * 2 + leads + _local_median(near)) / 4)
+    around = _local_median(near)
+    together = (near * 2 + leads + around) / 4 - AGREED
+    single = 0.1 * near + 0.45 * around + 0.45 * steady - AGREED_ALONE
+    alone = 1 / np.maximum(np.isfinite(p).sum(0), 1) ** 2
+    return np.asarray((1 - alone) * together + alone * single)
+
+
+def _steady(before_ms: Floats) -> Float:
+    """Share of the beats around, itself too, in which P goes before QRS by the same time within 20 ms."""
+    seen = np.isfinite(before_ms)
+    same, among = seen.astype(np.float32), seen.astype(np.float32)
+    for k in range(1, min(NEIGHBOURS, seen.shape[1] - 1) + 1):
+        both = seen[:, k:] & seen[:, :-k]
+        near = np.abs(before_ms[:, k:] - before_ms[:, :-k]) < NEAR_MS
+        for side in (slice(k, None), slice(None, -k)):
+            same[:, side] += near
+            among[:, side] += both
+    return np.asarray(same / np.maximum(among, 1))
 
 
 def _placed(seen: tuple[Float, Float], wide: Network, narrow: Network) -> tuple[Floats, Float, Float, Float]:

@@ -78,18 +78,24 @@ def _rectified(x: Float) -> Float:
 
 
 def _convolved(x: Float, layer: tuple[Float, Float]) -> Float:
-    """Convolve (n, samples, in) with zeros beyond the ends: one matrix product on overlapping rows."""
+    """Convolve (n, samples, in) with zeros beyond the ends.
+
+    Rows that do not overlap need no copy to be a matrix: every ``taps``-th place is one product, and what
+    straddles two windows is thrown away.
+    """
     weight, bias = layer
     n, samples, channels = x.shape
-    taps = len(weight) // channels
-    padded = np.zeros((n, samples + taps - 1, channels), np.float32)
-    padded[:, taps // 2 : taps // 2 + samples] = x
-    rows = np.lib.stride_tricks.as_strided(
-        padded, (n, samples, taps * channels), padded.strides, writeable=False
-    )
-    out = np.ascontiguousarray(rows).reshape(n * samples, -1) @ weight
-    out += bias
-    return out.reshape(n, samples, -1)
+    taps, out = len(weight) // channels, weight.shape[1]
+    rows = samples + taps - 1
+    padded = np.zeros((n * rows + 2 * taps, channels), np.float32)
+    padded[: n * rows].reshape(n, rows, channels)[:, taps // 2 : taps // 2 + samples] = x
+    flat, count = padded.reshape(-1), -(-n * rows // taps)
+    every = np.empty((count, taps, out), np.float32)
+    for k in range(taps):
+        start = k * channels
+        every[:, k] = flat[start : start + count * taps * channels].reshape(count, -1) @ weight
+    y = every.reshape(-1, out)[: n * rows].reshape(n, rows, out)[:, :samples]
+    return y + bias
 
 
 @cache

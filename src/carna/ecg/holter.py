@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carna.ecg.aligned import working
+from carna.ecg.arrest import joined
 from carna.ecg.arrhythmia import Event, events, quiet_intervals
-from carna.ecg.atrial import fibrillation
+from carna.ecg.atrial import WINDOW, fibrillation
 from carna.ecg.beats import Beats, find_beats
 from carna.ecg.kinds import (
     NORMAL,
@@ -45,6 +46,7 @@ STRETCH_S, OVERLAP_S = 1800.0, 20.0
 HOUR_S = 3600.0
 RATE_INTERVALS = 8
 STRIP_S = 10.0
+PIECE, REACH = 8192, 4 * WINDOW  # beats; a window of fibrillation is shorter than half its reach
 
 Reader = Callable[[int, int], NDArray[np.floating]]
 
@@ -182,14 +184,16 @@ def holter(
     features = np.concatenate([f.features for f in found])
     before = np.concatenate([f.before for f in found])
     intact, quiet = (np.concatenate(c)[1:] for c in ([f.intact for f in found], [f.quiet for f in found]))
+    spikes = np.concatenate([f.spikes for f in found])
+    found.clear()  # a day's description is held once
     progress(0.97, "kinds of beats")
     kinds = told(features, before, beats)
-    paced = paced_beats(beats.sample, np.concatenate([f.spikes for f in found]), rate_hz)
+    paced = paced_beats(beats.sample, spikes, rate_hz)
     kinds = replace(kinds, kind=np.where(paced, PACED, kinds.kind))
     at = beats.sample / rate_hz
     usable = intact & trusted(beats)
     progress(0.98, "fibrillation")
-    chance = fibrillation(at, before, kinds.plain, usable)
+    chance = _fibrillation(at, before, kinds.plain, usable)
     # in fibrillation every beat is supraventricular, and early says nothing
     inside = np.nan_to_num(chance) > 0.5
     kinds = replace(kinds, kind=np.where(inside & (kinds.kind == SUPRAVENTRICULAR), NORMAL, kinds.kind))
@@ -248,7 +252,8 @@ def _stretch(
     spikes = pacing_spikes(ecg, rate_hz) + start
     progress(1.0, what)
     spikes = spikes[(spikes >= mine[0]) & (spikes < mine[1])]
-    own = Beats(at[kept], beats.confidence[kept], beats.trust[kept], beats.share)
+    arrests = tuple(arrest.later(start / rate_hz) for arrest in beats.arrests)
+    own = Beats(at[kept], beats.confidence[kept], beats.trust[kept], beats.share, arrests)
     return _Stretch(own, features[kept], before[kept], intact[kept], quiet[kept], spikes)
 
 
@@ -258,7 +263,20 @@ def _joined(parts: list[_Stretch], share: Floats) -> Beats:
         np.concatenate([p.beats.confidence for p in parts]),
         np.concatenate([p.beats.trust for p in parts]),
         np.asarray(sum(w * p.beats.share for w, p in zip(share, parts, strict=True))),
+        joined([arrest for p in parts for arrest in p.beats.arrests]),
     )
+
+
+def _fibrillation(at_s: Floats, before: Float, plain: Bools, usable: Bools) -> Floats:
+    """Return `fibrillation` of all beats, worked out a piece at a time: its windows span few beats."""
+    out = np.full(len(at_s), np.nan)
+    for a in range(0, len(at_s), PIECE):
+        b = min(a + PIECE, len(at_s))
+        first, last = max(0, a - REACH), min(len(at_s), b + REACH)
+        here = slice(first, last)
+        told_of = fibrillation(at_s[here], before[here], plain[here], usable[first : max(first, last - 1)])
+        out[a:b] = told_of[a - first : b - first]
+    return out
 
 
 def _fibrillating(seen: tuple[Event, ...], beats: int) -> Bools:

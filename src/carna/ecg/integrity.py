@@ -23,6 +23,11 @@ end of T, each lead at unit norm, are added up; when exchanging two leads shorte
 `SHORTER` of itself, they are suspected. Neighbours further from the septum differ least: V5 and V6 exchanged
 are mostly missed.
 
+**All channels inverted** (the polarity of a recorder): every exchange of cables leaves the chest leads alone,
+so P and QRS that point away from the feet and the left *and* from V4 to V6, with T beside them and aVR
+upright, are no heart and no cable. It is suspected when, of P, QRS and T in I, II and V4 to V6, at least
+`INVERTED` of the waves with a clear direction point down, none of the P waves in II and V5 up.
+
 **Dextrocardia** mirrors the heart: I is upside down with P, and the chest leads shrink from V1 to V6, where
 cables exchanged at the arms leave the chest leads alone.
 
@@ -70,6 +75,9 @@ FLAT = {"I": "both arms with both legs", "II": "RA/RL", "III": "LA/RL"}
 FLAT_SHARE = 0.1  # of the largest of the three; among 153 real recordings none is below 0.16
 SHORTER = 0.91
 BROKEN = 0.2  # residual of Einthoven's equation, of the leads' size: exact files stay below 0.02
+INVERTED, FEWEST_WAVES = 0.85, 9
+LOOKED_AT = ("I", "II", "V4", "V5", "V6")
+LEAST_P_MV, LEAST_T_MV = 0.03, 0.05  # smaller waves have no direction
 LEAST_MV = 0.05  # a lead that moves less than this has no shape
 
 
@@ -80,7 +88,7 @@ class Suspicion:
     Attributes
     ----------
     kind : str
-        Cables as "LA/RA", electrodes as "V1/V2", or "dextrocardia".
+        Cables as "LA/RA", electrodes as "V1/V2", "dextrocardia" or "all channels inverted".
     score, limit : float
         What was found and what was needed to suspect it.
     leads : tuple of str
@@ -337,6 +345,9 @@ def _limb(cut: _Cut, paced: bool | None) -> tuple[tuple[Suspicion, ...] | None, 
         return None, "limb cables: needs V6 or V5"
     if paced:
         return None, "limb cables: a paced QRS need not agree between I and the left chest"
+    upside_down = _inverted(cut)
+    if upside_down is not None:
+        return (upside_down,), ""
     mirrored = _dextrocardia(cut)
     if mirrored is not None:
         return (mirrored,), ""
@@ -389,6 +400,31 @@ def _axis(waves: Mapping[str, Floats]) -> float:
     """Direction of the net area, degrees."""
     foot = (waves["II"].sum() + waves["III"].sum()) / 2 * 2 / np.sqrt(3)
     return float(np.degrees(np.arctan2(foot, waves["I"].sum())))
+
+
+def _inverted(cut: _Cut) -> Suspicion | None:
+    """P, QRS and T away from the left and the feet in limb and chest leads alike."""
+    down = total = 0
+    for lead in LOOKED_AT:
+        if not cut.has(lead):
+            continue
+        for name, least in (("p", LEAST_P_MV), ("qrs", 2 * LEAST_MV), ("t", LEAST_T_MV)):
+            wave = cut.wave(lead, name)
+            if wave is None or np.ptp(wave) < least:
+                continue
+            high, low = float(wave.max()), float(-wave.min())
+            if max(high, low) < 1.5 * min(high, low):
+                continue  # points neither way
+            if name == "p" and lead in ("II", "V5", "V6") and high > low:
+                return None
+            total, down = total + 1, down + (low > high)
+    chest = [lead for lead in ("V4", "V5", "V6") if cut.has(lead) and cut.wave(lead, "p") is not None]
+    if total < FEWEST_WAVES or len(chest) < 2 or down < INVERTED * total:
+        return None
+    why = (
+        f"{down} of {total} waves of P, QRS and T in I, II and V4 to V6 point down: polarity of the recorder"
+    )
+    return Suspicion("all channels inverted", down / total, INVERTED, LIMB + CHEST, why)
 
 
 def _dextrocardia(cut: _Cut) -> Suspicion | None:

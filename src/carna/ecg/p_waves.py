@@ -7,10 +7,15 @@ leads that show P waves well (correlation 0.75 and more, half to twice its size)
 (2:1 from beginning to end) the same is asked of every interval, and nearly all have to show it.
 
 Anything in between ends in None: a long interval that could hide a P wave is neither block nor no block. So
-do blocked premature atrial beats, whose P waves come early and lie in T. Nothing is looked for, and None is
-returned, where P waves do not go before most beats: dissociation (third-degree block) is therefore never
-concluded here. Known failure: Wenckebach periods of three or four beats with large steps look like
-fibrillation to the delineator, which then shows no P waves to start from: None.
+do blocked premature atrial beats, whose P waves come early and lie in T.
+
+Where P waves do not go before most beats, or PR is not steady, a train of P waves that keeps its own time is
+looked for (`carna.ecg.p_train`): complete block, and Wenckebach periods with large steps, which look like
+fibrillation to the delineator. It is used only when it shows what 1:1 conduction cannot: two P waves and more
+that were *seen* with no QRS of their own, in intervals between plain beats, or dissociation. A regular
+ventricle with a PR that changes, but not enough to be called dissociation, is left open: ten seconds of
+complete block can look so. Slow beats (below 50 per minute) whose T may hide a P wave halfway are left open
+too.
 """
 
 from __future__ import annotations
@@ -22,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carna.ecg.aligned import windows, working
-from carna.ecg.arrhythmia import Conduction, conduction, quiet_intervals
+from carna.ecg.arrhythmia import Conduction, conduction, quiet_intervals, since_last
 from carna.ecg.beats import Beats
 from carna.ecg.delineate import Waves
+from carna.ecg.p_train import Train, p_train
 from carna.ecg.traces import Bools, Float, Floats
 
 FEWEST = 4  # beats
@@ -32,6 +38,9 @@ SEEN_IN = 0.4  # share of leads in which a P wave is delineated
 HALF, BEFORE = 0.5, 0.8  # share of beats with a P wave, delineated; and with those found by their likeness
 PR_S = (0.09, 0.42)  # from P peak to R
 STEADY_S = 0.2  # spread of PR beyond which P waves do not belong to the beats
+MOSTLY = 0.3  # share of plain beats below which all are taken for plain
+STEADY_RR = 0.1  # 10-90 % range of intervals, of their median
+LOCKED_S = 0.06  # spread of PR in block with a fixed ratio
 HALF_S = 0.08  # an average P wave reaches this far from its peak
 SHOWN = 0.7  # correlation of single P waves with their average in a lead that shows them
 ALIKE, SIZE = 0.75, (0.5, 2.0)
@@ -40,6 +49,7 @@ EVEN = 0.25  # how far a multiple may be off: the sinus node is not a clock
 PLACE_S = 0.06  # how far from its place a P wave is looked for
 AFTER_T_S = 0.07  # from the end of T to a P peak that can be told
 ALL_LONG_S = (1.0, 2.4)  # P-P intervals of beats that may all be conducted 2:1 (atria 50 to 120 a minute)
+HIDDEN_S = 1.2  # from here on a P wave that T may hide is not taken for none (atria below 100 a minute)
 NEARLY_ALL, HARDLY_ANY = 0.8, 0.2
 
 
@@ -53,10 +63,13 @@ class PWaves:
         Beats with a P wave of those that could be seen and are not ventricular.
     conduction : Conduction or None
         P waves paired with beats; None when they could not be followed.
+    train : Train or None
+        The P waves that keep their own time, when ``conduction`` rests on them. Fibrillating atria have none.
     """
 
     share: float
     conduction: Conduction | None
+    train: Train | None = None
 
 
 def follow(ecg: NDArray[np.floating], rate_hz: float, beats: Beats, waves: Waves, plain: Bools) -> PWaves:
@@ -75,12 +88,52 @@ def follow(ecg: NDArray[np.floating], rate_hz: float, beats: Beats, waves: Waves
         are not searched.
     """
     r_s = beats.sample / rate_hz
+    trace, hz = working(ecg, rate_hz)
+    t_end = _t_ends(waves, rate_hz, r_s)
+    found = _before_beats(ecg, rate_hz, (trace, hz), beats, waves, plain)
+    told = found.conduction
+    slow = len(r_s) > 1 and float(np.median(np.diff(r_s))) >= ALL_LONG_S[0]
+    if len(r_s) < FEWEST or (told is not None and (told.blocked or not slow)):
+        return found
+    return _own_time(found, trace, hz, r_s, t_end, plain)
+
+
+def _own_time(found: PWaves, trace: Float, hz: float, r_s: Floats, t_end: Floats, plain: Bools) -> PWaves:
+    """Use the train of P waves where it shows block."""
+    plain = plain if plain.mean() >= MOSTLY else np.ones(len(plain), bool)  # escape beats may all be wide
+    train = p_train(trace, hz, r_s, t_end)
+    if train is None:
+        return found
+    told = conduction(train.at_s, r_s)
+    blocked = np.array(told.blocked)
+    between = np.clip(np.searchsorted(r_s, blocked), 1, len(r_s) - 1)
+    sound = plain[between] & plain[between - 1]
+    seen = blocked if told.dissociated else np.intersect1d(blocked, train.at_s[train.seen])
+    if len(seen) < 2 or not sound.all():
+        return found
+    rr, since = np.diff(r_s), since_last(train.at_s, r_s)
+    steady = float(np.ptp(np.percentile(rr, (10, 90)))) < STEADY_RR * float(np.median(rr))
+    if steady and not told.dissociated and np.ptp(np.percentile(since, (10, 90))) > LOCKED_S:
+        return found
+    return PWaves(found.share, told, train)
+
+
+def _before_beats(
+    ecg: NDArray[np.floating],
+    rate_hz: float,
+    work: tuple[Float, float],
+    beats: Beats,
+    waves: Waves,
+    plain: Bools,
+) -> PWaves:
+    """Follow the P waves that go before beats."""
+    trace, hz = work
+    r_s = beats.sample / rate_hz
     p_s = _peaks(waves, rate_hz)
     could = plain & np.isfinite(waves.p).any(0)
     share = float(np.isfinite(p_s[could]).mean()) if could.any() else 0.0
     if np.isfinite(p_s[could]).sum() < FEWEST or share < HALF:
         return PWaves(share, None)
-    trace, hz = working(ecg, rate_hz)
     shape = _Shape.of(trace, hz, p_s[np.isfinite(p_s) & plain])
     if shape is None:
         return PWaves(share, None)
@@ -187,7 +240,8 @@ def _two_to_one(shape: _Shape, p_s: Floats, t_end: Floats, where: NDArray[np.int
     halfway = (p_s[where] + p_s[where + 1]) / 2
     clear = halfway >= t_end[where] + AFTER_T_S
     if clear.sum() < FEWEST - 1:
-        return np.zeros(0)
+        slow = len(where) > 0 and float(np.median(np.diff(p_s)[where])) >= HIDDEN_S
+        return None if slow else np.zeros(0)
     seen = [t for t in map(shape.near, halfway[clear]) if t is not None]
     share = len(seen) / int(clear.sum())
     if share <= HARDLY_ANY:

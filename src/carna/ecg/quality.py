@@ -294,25 +294,23 @@ def einthoven_residual(ecg: NDArray[np.floating], rate_hz: float, leads: tuple[s
     ecg = checked(ecg, rate_hz)
     if len(leads) != len(ecg):
         raise InputError(f"{len(ecg)} leads with {len(leads)} names", needed="one name per lead")
-    rows = {name: ecg[k] for k, name in enumerate(leads) if name in LIMB or name in ("I", "II")}
-    if "I" not in rows or "II" not in rows or len(rows) < 3:
+    names = [name for name in leads if name in LIMB or name in ("I", "II")]
+    if "I" not in names or "II" not in names or len(set(names)) < 3:
         return None
-    here = np.all([np.isfinite(row) for row in rows.values()], axis=0)
+    limbs = ecg[[leads.index(name) for name in names]]
+    here = np.isfinite(limbs).all(0)
     if here.sum() < rate_hz:
         return None
-
-    def clean(row: NDArray[np.floating]) -> Floats:
-        short = _low_passed(row[None, here].astype(np.float32), rate_hz, min(40.0, 0.4 * rate_hz))
-        return np.asarray((short - _low_passed(short, rate_hz, 0.5))[0], np.float64)
-
-    i, ii = clean(rows["I"]), clean(rows["II"])
+    short = _low_passed(limbs[:, here].astype(np.float32), rate_hz, min(40.0, 0.4 * rate_hz))
+    clean = (short - _low_passed(short, rate_hz, 0.5)).astype(np.float64)
+    row = dict(zip(names, clean, strict=True))
+    i, ii = row["I"], row["II"]
     residual: dict[str, float] = {}
     relative = 0.0
     for name, (a, b) in LIMB.items():
-        if name in rows:
-            lead = clean(rows[name])
-            residual[name] = float(np.sqrt(np.mean((lead - a * i - b * ii) ** 2)))
-            size = float(np.sqrt(np.mean(np.stack([lead, i, ii]) ** 2)))
+        if name in row:
+            residual[name] = float(np.sqrt(np.mean((row[name] - a * i - b * ii) ** 2)))
+            size = float(np.sqrt(np.mean(np.stack([row[name], i, ii]) ** 2)))
             if size < FLAT_MV:
                 return None
             relative = max(relative, residual[name] / size)

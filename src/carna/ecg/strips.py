@@ -1,10 +1,12 @@
 """One short lead, four answers: sinus rhythm, atrial fibrillation, another rhythm, or too noisy to say.
 
-The classes are those of the PhysioNet/CinC Challenge 2017 (doi:10.22489/CinC.2017.065-459). Forty-five
+The classes are those of the PhysioNet/CinC Challenge 2017 (doi:10.22489/CinC.2017.065-459). Forty-eight
 numbers (`NAMES`) describe a strip of 9 s or more: the irregularity of its intervals and its atrial waves
-(`carna.ecg.atrial`), premature and odd-shaped beats, rate, and how well it was recorded. A multinomial
-logistic model (`strip_weights`, its card there) turns them into probabilities, and the score of long
-recordings (`carna.ecg.atrial.rhythm_windows`, ectopic beats left out) has a third of a vote on fibrillation.
+(`carna.ecg.atrial`), the P waves that the delineator sees, how soon what lies between the beats repeats
+itself (`carna.ecg.flutter`), premature and odd-shaped beats, rate, and how well it was recorded. A
+multinomial logistic model (`strip_weights`, its card there) turns them into probabilities, and the score of
+long recordings (`carna.ecg.atrial.rhythm_windows`, ectopic beats left out) has a third of a vote on
+fibrillation.
 
 "Other" is what the Challenge's annotators called other: ectopy, blocks, tachycardia and bradycardia,
 flutter, in one heap. It is the weak class of every published entry (about half of it is found), and of this
@@ -37,6 +39,8 @@ from carna.ecg.atrial import (
 )
 from carna.ecg.atrial_weights import FIBRILLATION_SCORE
 from carna.ecg.beats import Beats, find_beats
+from carna.ecg.delineate import delineate
+from carna.ecg.flutter import repetition
 from carna.ecg.kinds import beat_kinds, trusted
 from carna.ecg.quality import lead_quality
 from carna.ecg.strip_weights import STRIP_SCORE
@@ -48,14 +52,16 @@ CLASSES: tuple[StripClass, ...] = ("sinus", "fibrillation", "other", "noise")
 SHORTEST_S = 8.5
 FEWEST = 7  # beats
 VOTE = 0.3  # of the window score
+P_UNTOLD = 0.4  # chance of a P wave where none could be looked for
 
 NAMES = (
     *IRREGULARITY,
     "interval", "slow_run", "fast_run", "longest", "fast", "slow",
     "early", "early_odd", "earliest", "rest_change", "rest_upper",
     "p_alike", "p_share", "p_explained", "p_likeness", "p_lower", "p_before", "f_share", "f_concentration",
-    "f_size", "p_over_f", "unlike", "least_alike", "alike", "qrs_spread", "qrs_width", "size_spread",
-    "t_explained", "remainder", "snr", "bad", "trust", "least_trust", "unsure", "covered",
+    "f_size", "p_over_f", "p_seen", "f_alike", "f_repeats",
+    "unlike", "least_alike", "alike", "qrs_spread", "qrs_width", "size_spread", "t_explained",
+    "remainder", "snr", "bad", "trust", "least_trust", "unsure", "covered",
 )  # fmt: skip
 # What a strip gets whose beats are too few to describe: what noise gives.
 UNTOLD = (-2.0, -2.6, -1.2, 0.4, 0.8, 1.3, 0.9, 0.3, 0.6, -0.1)
@@ -71,7 +77,7 @@ class Strip:
         Of sinus rhythm, atrial fibrillation, another rhythm, noise (`CLASSES`); sums to 1.
     kind : str
         The most probable class.
-    features : (45,) float
+    features : (48,) float
         As named in `NAMES`: the evidence.
     fibrillation_odds : float, -6 to 6
         Mean log odds of the windows of 30 beats; 0 when there are too few beats.
@@ -129,7 +135,7 @@ def with_windows(probability: Floats, odds: Floats) -> Floats:
     Parameters
     ----------
     probability : (n, 4) float
-        Of the classes, from the 45 numbers.
+        Of the classes, from the 48 numbers.
     odds : (n,) float
         Mean log odds of fibrillation in windows of 30 beats, 0 when not told.
 
@@ -145,7 +151,7 @@ def with_windows(probability: Floats, odds: Floats) -> Floats:
 
 
 def describe_strip(ecg: NDArray[np.floating], rate_hz: float, beats: Beats) -> Floats:
-    """Return the 45 numbers of a strip (see `read_strip` for the parameters)."""
+    """Return the 48 numbers of a strip (see `read_strip` for the parameters)."""
     seconds = len(ecg) / rate_hz
     at = beats.sample[beats.confidence >= 0.5] / rate_hz
     rr = np.diff(at)
@@ -157,7 +163,10 @@ def describe_strip(ecg: NDArray[np.floating], rate_hz: float, beats: Beats) -> F
     alike, shapes = _shapes(windows(trace, rate, at, BEAT_FROM_S, BEAT_TO_S)[:, 0])
     before = windows(trace, rate, at, LONG_FROM_S, P_TO_S)[:, 0]
     p_alike = max(float(running_likeness(units, len(at))[0]) for units in p_units(before))
-    waves = np.concatenate([[p_alike], _waves(activity(trace[0], rate, at, alike))])
+    seen = delineate(ecg[None], rate_hz, beats.sample).p
+    p_seen = float(np.nanmean(seen)) if np.isfinite(seen).any() else P_UNTOLD
+    between = repetition(ecg, rate_hz, at)
+    waves = np.concatenate([[p_alike], _waves(activity(trace[0], rate, at, alike)), [p_seen, *between]])
     sure = (beats.confidence >= 0.6) & (beats.trust >= 0.7)
     settled = beats.sample[sure] / rate_hz
     settled = settled[(settled > 0.6) & (settled < seconds - 0.3)]
@@ -233,7 +242,10 @@ def _likeness(parts: Float) -> tuple[Floats, Floats]:
 
 
 _WAVES_UNTOLD = np.array(
-    [0.1, -2.0, 0.1, 0.4, 0.0, 0.13, 0.23, 0.42, -2.1, 0.2, 0.3, 0.2, 0.7, 0.30, 0.10, 0.5, 0.27, -1.3]
+    [
+        *(0.1, -2.0, 0.1, 0.4, 0.0, 0.13, 0.23, 0.42, -2.1, 0.2, 0.4, 0.2, 0.0),
+        *(0.3, 0.2, 0.7, 0.30, 0.10, 0.5, 0.27, -1.3),
+    ]
 )
 
 

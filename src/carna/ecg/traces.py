@@ -29,6 +29,7 @@ ENVELOPE_S = 0.09  # about one QRS: longer merges a beat with its T wave, shorte
 BLOCK_S = 2.0  # holds a beat at any rate above 30 per minute
 LEVEL_BLOCKS = 9  # 18 s: a noise burst must be longer than 9 s to pass for a beat level
 FLOOR_MV = 0.005  # a QRS of 0.03 mV still clears it; the rounding noise of a flat lead does not
+LONG_KERNEL = 48  # beyond it a convolution by Fourier transforms is the faster one
 CLEAN = 0.08  # floor / level of a clean lead; cleaner than this earns no further weight
 
 
@@ -42,6 +43,8 @@ class Trace:
         Working rate, 100 to 200 Hz (lower only when the recording is).
     step : int
         Recorded samples per working sample.
+    leads : (leads, n) float32
+        What was recorded, thinned, mV above the median of the lead.
     qrs : (leads, n) float32
         QRS band of each lead, mV.
     level : (leads, n) float32
@@ -56,6 +59,7 @@ class Trace:
 
     rate_hz: float
     step: int
+    leads: Float
     qrs: Float
     level: Float
     weight: Float
@@ -97,10 +101,12 @@ def bridged(ecg: NDArray[np.floating]) -> tuple[Float, Bools]:
 
 def filtered(leads: Float, kernel: Float, step: int = 1) -> Float:
     """Convolve with a symmetric ``kernel`` of odd length without delay and keep every ``step``-th sample."""
-    from scipy.signal import upfirdn
+    from scipy.signal import oaconvolve, upfirdn
 
     half = len(kernel) // 2
     padded = np.pad(leads, ((0, 0), (half, half)), mode="reflect", reflect_type="odd")  # keeps the slope
+    if step == 1 and len(kernel) > LONG_KERNEL:
+        return np.asarray(oaconvolve(padded, kernel[None], mode="valid", axes=1), np.float32)
     full = upfirdn(kernel, padded, down=step) if 2 * half % step == 0 else None
     if full is None:
         return np.asarray(upfirdn(kernel, padded)[:, 2 * half : 2 * half + leads.shape[1] : step], np.float32)
@@ -193,5 +199,5 @@ def trace(ecg: NDArray[np.floating], rate_hz: float) -> Trace:
     sharp = envelope(band(leads, rate, SHARP_HZ, 0.3), rate)
     slow = envelope(band(leads, rate, SLOW_HZ, 1.0), rate)
     return Trace(
-        rate, step, qrs, level, weight, fused(env), fused(sharp), fused(slow), (weight * ratio).sum(0)
+        rate, step, leads, qrs, level, weight, fused(env), fused(sharp), fused(slow), (weight * ratio).sum(0)
     )

@@ -1,14 +1,14 @@
-"""Everything measured of the electrocardiogram reader: beats, waves, rhythm, statements, in one suite."""
+"""Everything measured of the electrocardiogram reader: beats, waves, rhythm, statements, second opinion."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from carna.learn import ecg_beats, ecg_rhythm, ecg_statements, ecg_waves
+from carna.learn import ecg_beats, ecg_rhythm, ecg_second, ecg_statements, ecg_waves
 from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 
-_SUITES = (ecg_beats, ecg_waves, ecg_rhythm, ecg_statements)
+_SUITES = (ecg_beats, ecg_waves, ecg_rhythm, ecg_statements, ecg_second)
 
 
 def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:

@@ -68,9 +68,13 @@ class Material:
     strip_beats: tuple[tuple[Beats, NDArray[np.float32], NDArray[np.float32], float], ...]
 
 
-def folds_of(names: Sequence[str], labels: Ints) -> Ints:
-    """Return the fold 0 to 9 of every strip: dealt out within a label, in the order of a hash of the name."""
-    order = np.argsort([sha256(n.encode()).hexdigest() for n in names])
+def folds_of(names: Sequence[str], labels: Ints, division: int = 0) -> Ints:
+    """Return the fold 0 to 9 of every strip: dealt out within a label, in the order of a hash of the name.
+
+    Other divisions put their number before the name.
+    """
+    salt = f"{division}:" if division else ""
+    order = np.argsort([sha256((salt + n).encode()).hexdigest() for n in names])
     out = np.zeros(len(names), np.int64)
     for label in np.unique(labels):
         mine = order[labels[order] == label]

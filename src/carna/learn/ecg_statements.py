@@ -22,11 +22,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from carna.doors import read
 from carna.ecg.criteria import CRITERIA, Tracing, judge
 from carna.ecg.criteria.reading import read_tracing
+from carna.ecg.criteria.scored import FEWEST, Score
 from carna.ecg.integrity import CHEST, EXCHANGES, FLAT, exchanged, lead_integrity
 from carna.findings import Statement
 from carna.learn.evaluate import Row, wilson
@@ -34,7 +35,6 @@ from carna.progress import SILENT, Progress
 from carna.study import Ecg, Record
 
 SETS = {"LUDB": "ludb/data", "CinC2021": "cinc2021-sample/cinc2021"}
-FEWEST = 10
 STATED = "as the record's header states: "
 _LVH = tuple(c.name for c in CRITERIA if c.name.startswith("left ventricular hypertrophy"))
 _RVH = tuple(c.name for c in CRITERIA if c.name.startswith("right ventricular hypertrophy"))
@@ -165,7 +165,7 @@ def labelled(folder: Path) -> Iterator[Labelled]:
         yield Labelled(case.patient.id, labels, tracing)
 
 
-def millivolts(ecg: Ecg, header: Path) -> npt.NDArray[np.float64]:
+def millivolts(ecg: Ecg, header: Path) -> NDArray[np.float64]:
     """Return (leads, samples), with gains taken out that make every lead span exactly one unit."""
     values = np.asarray(ecg.values.array, np.float64)
     if not np.allclose(np.nanmax(values, 1) - np.nanmin(values, 1), 1.0, atol=0.005):
@@ -175,10 +175,29 @@ def millivolts(ecg: Ecg, header: Path) -> npt.NDArray[np.float64]:
     return np.asarray(values * gain[:, None] / 1000)
 
 
+def scores(data: Path) -> dict[str, Score]:
+    """Return the counts of `carna.ecg.criteria.scored`: of every criterion, over the sets that label it."""
+    total: dict[str, NDArray[np.int64]] = {}
+    for folder in SETS.values():
+        records = list(labelled(data / folder)) if (data / folder).exists() else []
+        verdicts = [_verdicts(r) for r in records]
+        for criterion in CRITERIA:
+            name = criterion.name
+            expected = np.array([name in r.expected for r in records], bool)
+            answer = np.array([v.get(name, "not assessable") for v in verdicts], str)
+            if expected.any():
+                met, told = answer == "met", answer != "not assessable"
+                counts = (expected, expected & met, ~expected & told, ~expected & met)
+                total[name] = total.get(name, np.zeros(4, np.int64)) + [c.sum() for c in counts]
+    return {c.name: Score(*map(int, total[c.name])) for c in CRITERIA if c.name in total}
+
+
+def _verdicts(record: Labelled) -> dict[str, str]:
+    return {} if record.tracing is None else {v.name: v.verdict for v in judge(record.tracing)}
+
+
 def _statements(set_: str, records: Sequence[Labelled]) -> Iterator[Row]:
-    verdicts = [
-        {v.name: v.verdict for v in judge(r.tracing)} if r.tracing is not None else {} for r in records
-    ]
+    verdicts = [_verdicts(r) for r in records]
     for given in verdicts:
         lvh = [given.get(name) for name in _LVH]
         given["any left ventricular hypertrophy index"] = (

@@ -25,6 +25,7 @@ SUITES: Mapping[str, str] = {
     "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",
     "ecg-rhythm": "carna.learn.ecg_rhythm",
+    "ecg-second": "carna.learn.ecg_second",
     "ecg-statements": "carna.learn.ecg_statements",
     "ecg-waves": "carna.learn.ecg_waves",
     "heart-locate": "carna.learn.heart_locate",

@@ -9,11 +9,16 @@ Noise is added before that step, so Einthoven's and Goldberger's relations hold 
 A wave begins 2.5 standard deviations before the centre of its first Gaussian and ends 2.5 after that of its
 last; that is the definition of every onset and offset here. Times follow the heart rate: T moves with the
 square root of RR (Bazett 1920). Known simplification: one dipole, so no regional ST change is possible.
+
+`electrocardiogram` beats in sinus rhythm or fibrillates; `arrhythmia` lets atria and ventricles each keep
+their own time (`RHYTHMS`): blocks of the AV node of every degree, and flutter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +74,10 @@ class Electrocardiogram:
     p_s, qrs_s, t_s : (b, 2) float64
         Onset and offset of each wave, s; NaN where there is none. They may lie outside the recording.
     rhythm : str
-        ``"sinus"`` or ``"af"``.
+        ``"sinus"``, ``"af"``, or one of `RHYTHMS`.
+    atria_s : (a,) float64
+        Of `arrhythmia` only: the peak of every P wave, conducted or not, or the start of every flutter wave,
+        s; those within the recording.
     """
 
     hz: float
@@ -80,6 +88,7 @@ class Electrocardiogram:
     qrs_s: Array
     t_s: Array
     rhythm: str
+    atria_s: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def heart_rate_bpm(self) -> float:
@@ -244,3 +253,194 @@ def _noise(random: np.random.Generator, clock: Array, noise_mv: float) -> Array:
     )
     noise: Array = noise_mv * (muscle + 2.0 * slow + mains)
     return noise
+
+
+# --- atria and ventricles, each in their own time ---------------------------------------------------------
+
+ESCAPE = "E"  # a wide beat from below the block, on time
+# Wide and notched, spreading from one ventricle; steeper than the smooth premature beat above.
+_ESCAPE_QRS = (
+    (-0.050, 0.014, 0.25, 0.35, 0.20),
+    (-0.012, 0.016, 0.60, 0.80, 0.55),
+    (0.035, 0.018, 0.50, 0.75, 0.70),
+)
+_P_PEAK = -0.152  # of _P, relative to the R wave it conducts to, s
+_STEADY, _BREATH_HZ = 0.008, 0.22  # beat-to-beat noise of a pacemaker, over its interval; breathing
+Times = tuple[Array, Array, bool]  # atria, R waves [s], whether QRS are wide
+
+
+def arrhythmia(
+    rhythm: str,
+    *,
+    seconds: float = 10.0,
+    hz: float = 500.0,
+    noise_mv: float = 0.02,
+    variety: float = 1.0,
+    seed: int = 0,
+) -> Electrocardiogram:
+    """Make a twelve-lead electrocardiogram of one of `RHYTHMS`, with the time of every atrial wave.
+
+    Rates, PR and sizes of waves are drawn by the seed from ranges seen in adults.
+
+    Parameters
+    ----------
+    rhythm : str
+        One of `RHYTHMS`.
+    seconds, hz : float
+        Length, 2 to 3600 s, and sampling rate, 100 to 2000 Hz.
+    noise_mv : float
+        As in `electrocardiogram`, 0 to 0.5.
+    variety : float
+        How much waves differ from person to person, 0 to 1: sizes by a factor of exp(0.35 N(0, 1)), the
+        frontal direction by 20 degrees N(0, 1), both times this number.
+    seed : int
+        Same seed, same recording.
+
+    Returns
+    -------
+    Electrocardiogram
+
+    Raises
+    ------
+    InputError
+        A value outside its range, or an unknown rhythm.
+    """
+    if rhythm not in RHYTHMS:
+        raise InputError(f"rhythm {rhythm!r}", needed="one of " + ", ".join(RHYTHMS), fix="choose one")
+    for name, value, low, high in (
+        ("seconds", seconds, 2.0, 3600.0),
+        ("hz", hz, 100.0, 2000.0),
+        ("noise_mv", noise_mv, 0.0, 0.5),
+        ("variety", variety, 0.0, 1.0),
+    ):
+        if not low <= value <= high:
+            raise InputError(f"{name} = {value}", needed=f"{low:g} to {high:g}", fix=f"change {name}")
+    random = np.random.default_rng(seed)
+    atria, times, wide = RHYTHMS[rhythm](random, seconds)
+    clock = np.arange(round(seconds * hz)) / hz
+    size = np.exp(0.35 * variety * np.clip(random.standard_normal(3), -2.0, 2.0))
+    dipole = np.zeros((3, len(clock)))
+    if rhythm.startswith("flutter"):
+        dipole += size[0] * _flutter_waves(random, clock, atria)
+    else:
+        for p in atria:
+            for centre, width, *mv in _P:
+                _add(dipole, clock, p + centre - _P_PEAK, width, [size[0] * m for m in mv])
+    spans = np.full((len(times), 3, 2), np.nan)
+    before = np.diff(times, prepend=times[0] - 1.0)
+    for b, (r, rr) in enumerate(zip(times, before, strict=True)):
+        breath = 1.0 + 0.05 * variety * np.sin(2.0 * np.pi * _BREATH_HZ * r)
+        _, qrs, t = _waves_of(PVC if wide else NORMAL, "af", float(rr))
+        qrs = _ESCAPE_QRS if wide else qrs
+        for w, (waves, gain) in enumerate(((qrs, size[1]), (t, size[2])), 1):
+            for centre, width, *mv in waves:
+                _add(dipole, clock, r + centre, width, [gain * breath * m for m in mv])
+            spans[b, w] = r + waves[0][0] - _SIGMAS * waves[0][1], r + waves[-1][0] + _SIGMAS * waves[-1][1]
+    turn = np.deg2rad(20.0) * variety * np.clip(random.standard_normal(), -2.0, 2.0)
+    frontal = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
+    inside = (times >= 0.0) & (times < seconds)
+    spans = spans[inside]
+    return Electrocardiogram(
+        hz=hz,
+        mv=twelve(DOWER @ (frontal @ dipole) + _noise(random, clock, noise_mv)),
+        r_s=times[inside],
+        kinds=(ESCAPE if wide else NORMAL,) * int(inside.sum()),
+        p_s=spans[:, 0],
+        qrs_s=spans[:, 1],
+        t_s=spans[:, 2],
+        rhythm=rhythm,
+        atria_s=atria[(atria >= 0.0) & (atria < seconds)],
+    )
+
+
+def _pacemaker(random: np.random.Generator, seconds: float, period: float, breathing: float) -> Array:
+    """Times from three seconds before the recording to three after, s; intervals follow breathing."""
+    start, phase = random.uniform(-3.0 - period, -3.0), random.uniform(0.0, 2.0 * np.pi)
+    times = [start]
+    while times[-1] < seconds + 3.0:
+        swing = breathing * np.sin(2.0 * np.pi * _BREATH_HZ * times[-1] + phase)
+        times.append(times[-1] + period * (1.0 + swing + _STEADY * random.standard_normal()))
+    return np.array(times)
+
+
+def _sinus(random: np.random.Generator, seconds: float, breathing: tuple[float, float]) -> Times:
+    p = _pacemaker(random, seconds, 60.0 / random.uniform(55.0, 85.0), random.uniform(*breathing))
+    return p, p + random.uniform(0.13, 0.19), False
+
+
+def _early(random: np.random.Generator, seconds: float) -> Times:
+    """Sinus rhythm with early atrial beats, every other one blocked."""
+    p, r, _ = _sinus(random, seconds, (0.01, 0.03))
+    pp = float(np.median(np.diff(p)))
+    which = np.arange(random.integers(1, 4), len(p) - 1, random.integers(4, 7))
+    shift = pp * random.uniform(0.38, 0.48)
+    for k in which:  # the sinus node is reset by the early beat
+        p[k:] -= shift
+        r[k:] -= shift
+    return p, np.delete(r, which[::2]), False
+
+
+def _complete(random: np.random.Generator, seconds: float, bpm: tuple[float, float], wide: bool) -> Times:
+    p = _pacemaker(random, seconds, 60.0 / random.uniform(62.0, 105.0), random.uniform(0.0, 0.03))
+    return p, _pacemaker(random, seconds, 60.0 / random.uniform(*bpm), 0.0), wide
+
+
+def _wenckebach(random: np.random.Generator, seconds: float, group: int) -> Times:
+    """``group`` P waves, one beat less; the largest step of PR is the first (typical periods)."""
+    p = _pacemaker(random, seconds, 60.0 / random.uniform(60.0, 95.0), random.uniform(0.0, 0.02))
+    turn = (np.arange(len(p)) + random.integers(group)) % group
+    step = random.uniform(0.06, 0.12)
+    pr = random.uniform(0.15, 0.22) + step * np.array([0.0, 1.0, 1.5, 1.8, 2.0])[turn]
+    return p, (p + pr)[turn < group - 1], False
+
+
+def _mobitz(random: np.random.Generator, seconds: float) -> Times:
+    p = _pacemaker(random, seconds, 60.0 / random.uniform(62.0, 100.0), random.uniform(0.0, 0.02))
+    turn = (np.arange(len(p)) + random.integers(4)) % int(random.integers(3, 6))
+    return p, (p + random.uniform(0.14, 0.22))[turn > 0], False
+
+
+def _every(random: np.random.Generator, seconds: float, count: int) -> Times:
+    p = _pacemaker(random, seconds, 60.0 / random.uniform(70.0, 105.0), random.uniform(0.0, 0.02))
+    conducted = (np.arange(len(p)) + random.integers(count)) % count == 0
+    return p, (p + random.uniform(0.14, 0.24))[conducted], False
+
+
+def _flutter(random: np.random.Generator, seconds: float, counts: tuple[int, ...]) -> Times:
+    f = _pacemaker(random, seconds, 60.0 / random.uniform(240.0, 330.0), 0.0)
+    # the circuit is steadier than a sinus node: half the noise
+    f = (f + np.linspace(f[0], f[-1], len(f))) / 2.0
+    steps = random.choice(counts, size=len(f))
+    which = np.cumsum(steps)
+    which = which[which < len(f)]
+    return f, f[which] + random.uniform(0.1, 0.2) + random.normal(0.0, 0.004, len(which)), False
+
+
+def _flutter_waves(random: np.random.Generator, clock: Array, starts: Array) -> Array:
+    """A saw down and to the foot, or in one heart of three a rounder wave of any direction (mV)."""
+    turn = 2.0 * np.pi * np.interp(clock, starts, np.arange(len(starts)))
+    typical = random.uniform() < 2 / 3
+    saw = np.sin(turn) + (0.45 if typical else 0.15) * np.sin(2.0 * turn + (0.0 if typical else 1.0))
+    saw += (0.2 if typical else 0.0) * np.sin(3.0 * turn)
+    way = np.array([-0.15, -0.85, -0.5]) if typical else random.standard_normal(3)
+    waves: Array = 0.09 * (way / np.linalg.norm(way))[:, None] * saw
+    return waves
+
+
+RHYTHMS: Mapping[str, Callable[[np.random.Generator, float], Times]] = {
+    "sinus rhythm": partial(_sinus, breathing=(0.01, 0.04)),
+    "sinus arrhythmia": partial(_sinus, breathing=(0.10, 0.22)),
+    "early atrial beats": _early,
+    "Wenckebach 3:2": partial(_wenckebach, group=3),
+    "Wenckebach 4:3": partial(_wenckebach, group=4),
+    "Wenckebach 5:4": partial(_wenckebach, group=5),
+    "Mobitz II": _mobitz,
+    "2:1 block": partial(_every, count=2),
+    "3:1 block": partial(_every, count=3),
+    "complete block, junctional escape": partial(_complete, bpm=(38.0, 55.0), wide=False),
+    "complete block, ventricular escape": partial(_complete, bpm=(25.0, 40.0), wide=True),
+    "flutter 2:1": partial(_flutter, counts=(2,)),
+    "flutter 3:1": partial(_flutter, counts=(3,)),
+    "flutter 4:1": partial(_flutter, counts=(4,)),
+    "flutter, variable": partial(_flutter, counts=(2, 3, 4, 4)),
+}

@@ -7,6 +7,7 @@
 ``median.waves``           Events with onset and offset of P, QRS and T of the median beat (types P_WAVE,
                            QRS_COMPLEX, T_WAVE), s from the alignment point; where only the end of T is known
                            its onset equals it
+``median.peaks``           Events, the summits of P, QRS and T: the median of the leads, s from the same point
 ``hourly.rate.mean``       Curves over the hours: x in h from the beginning to the start of each hour; hours
 ``.min``, ``.max``         without enough analysable intervals are left out
 ``hourly.v``, ``.s``       ventricular and supraventricular beats in each hour, {beats}

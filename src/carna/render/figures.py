@@ -173,7 +173,7 @@ def _ecg(ecg: Ecg, said: tuple[Findings, ...], in_words: Words) -> Figure:
                 x = paper.on_trace(trace, times)
                 axes.plot(
                     x,
-                    np.full(x.size, trace.base_mm - paper.MARK_MM),
+                    np.full(x.size, trace.mark_mm),
                     "v",
                     color=ink.BEATS[beat_kind(what)],
                     markersize=4,

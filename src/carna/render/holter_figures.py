@@ -39,6 +39,9 @@ MM_PER_S, MM_PER_MV, STRIP_LEADS = 25.0, 10.0, 3
 EDGE_MM, TITLE_MM = 5.0, 10.0
 # Strips on one sheet.
 A_SHEET = 4
+# Of how many minutes ectopic beats are counted together: the fewest that give no more bars than these.
+MANY = 10_000  # intervals whose dots are small
+MINUTES, MOST_BARS = (1, 5, 10, 60), 40
 
 
 def recording(one: Findings, study: Study) -> Ecg | None:
@@ -86,7 +89,7 @@ def draw_summary(one: Findings, study: Study, in_words: Words) -> Figure:
         axes.set_xticks(ticks, [clock(ecg, study.time, 3600 * h)[:-3] for h in ticks])
     _rates(frames[0], one, ecg, times, table, in_words)
     _episodes(frames[1], seen, kinds_seen, hours, in_words)
-    _ectopy(frames[2], table, hours, in_words)
+    _ectopy(frames[2], table, (times, kinds), hours, in_words)
     _tachogram(frames[3], times, kinds, hours, in_words)
     left, low = 0.075, 0.45 / height
     square = 2.4
@@ -163,19 +166,38 @@ def _episodes(
     _name(axes, in_words.text("episodes"), in_words)
 
 
-def _ectopy(axes: Any, table: dict[str, Any], hours: float, in_words: Words) -> None:
-    for side, (key, colour) in enumerate((("v", ink.VENTRICULAR), ("s", ink.SUPRAVENTRICULAR))):
-        if key in table:
-            x, long = table[key].x, np.minimum(1.0, hours - table[key].x)
-            axes.bar(
-                x + long * (0.28 + 0.44 * side), table[key].y, width=0.4 * long, color=colour, linewidth=0
-            )
+def _ectopy(
+    axes: Any,
+    table: dict[str, Any],
+    beats: tuple[Floats, npt.NDArray[np.str_]],
+    hours: float,
+    in_words: Words,
+) -> None:
+    """Draw ectopic beats of each hour as the findings count them; of shorter recordings, of fewer minutes."""
+    step = next(m for m in MINUTES if hours * 60 / m <= MOST_BARS or m == MINUTES[-1])
+    below = np.zeros(0)
+    for key, kind, colour in (
+        ("v", "ventricular", ink.VENTRICULAR),
+        ("s", "supraventricular", ink.SUPRAVENTRICULAR),
+    ):
+        if step == MINUTES[-1]:
+            if key not in table:
+                continue
+            x, count = table[key].x, table[key].y
+        else:
+            x = np.arange(0.0, hours, step / 60)
+            edges = np.append(x, max(hours, float(x[-1]) + 1e-6))
+            count = np.histogram(beats[0][beats[1] == kind] / 3600, edges)[0]
+        wide = np.minimum(step / 60, hours - x)
+        below = below if len(below) == len(x) else np.zeros(len(x))
+        axes.bar(x + wide / 2, count, width=0.86 * wide, bottom=below, color=colour, linewidth=0)
+        below = below + count
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, hours)
     from matplotlib.ticker import MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _name(axes, in_words.text("ectopy"), in_words)
+    _name(axes, in_words.text("ectopy").format(minutes=step), in_words)
     words = (("ventricular", ink.VENTRICULAR, 0.62), ("supraventricular", ink.SUPRAVENTRICULAR, 0.80))
     for key, colour, x in words:
         axes.text(x, 1.04, in_words.text(key), transform=axes.transAxes, color=colour, va="bottom",
@@ -210,7 +232,7 @@ def _dots(axes: Any, x: Floats, y: Floats, kinds: npt.NDArray[np.str_], size: fl
 
 def _tachogram(axes: Any, times: Floats, kinds: npt.NDArray[np.str_], hours: float, in_words: Words) -> None:
     rr, ends = _pairs(times, kinds)
-    _dots(axes, times[1:] / 3600, rr, ends, 1.6)
+    _dots(axes, times[1:] / 3600, rr, ends, 1.6 if rr.size > MANY else 3.0)
     axes.set_ylim(
         RR_MS[0], max(1200.0, min(RR_MS[1], float(np.quantile(rr, 0.999)) * 1.1)) if rr.size else RR_MS[1]
     )

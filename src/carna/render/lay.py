@@ -21,6 +21,8 @@ __all__ = ["sentences"]
 
 _EXTREMES = (codes.MINIMUM, codes.MAXIMUM)
 _INTERVALS = ((codes.PR_INTERVAL, "lay_pr"), (codes.QRS_DURATION, "lay_qrs"), (codes.QT_INTERVAL, "lay_qt"))
+# The rate has a sentence of its own; that there is no earlier recording is no fault of this one.
+_NOT_MISSED = (codes.VENTRICULAR_RATE, ecg_statements.SINCE_EARLIER)
 # Answers to questions about the recording, not about the heart.
 _QUESTIONS = (
     codes.SIGNAL_QUALITY,
@@ -30,6 +32,8 @@ _QUESTIONS = (
     ecg_statements.LEADS_REVERSED,
     ecg_statements.CHEST_LEADS_EXCHANGED,
     ecg_statements.LOOK_NOW,
+    ecg_statements.SECOND_OPINION,
+    *ecg_statements.CHANGES.values(),
 )
 # More than these that could not be judged are counted, not named.
 MOST_OPEN = 3
@@ -62,9 +66,7 @@ def sentences(findings: Findings, in_words: Words) -> tuple[str, ...]:
     lines += _intervals(findings, in_words)
     lines += _conclusions(findings, in_words)
     missing = [
-        i
-        for i in findings.items
-        if isinstance(i, Absent) and i.site is None and i.code != codes.VENTRICULAR_RATE
+        i for i in findings.items if isinstance(i, Absent) and i.site is None and i.code not in _NOT_MISSED
     ]
     if missing:
         lines.append(text("lay_absent").format(n=len(missing)))

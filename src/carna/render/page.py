@@ -19,6 +19,7 @@ import numpy as np
 
 from carna import codes
 from carna.case import Case, Problem
+from carna.codes.ecg_statements import LOOK_NOW, SECOND_OPINION
 from carna.errors import RenderError
 from carna.findings import (
     Absent,
@@ -35,7 +36,9 @@ from carna.findings import (
 )
 from carna.render import lay, pictures, say
 from carna.render.carries import left_out
+from carna.render.comparison import Comparison, belongs, comparison
 from carna.render.ecg_items import drawn_together
+from carna.render.lead_table import LeadTable, in_table, lead_table
 from carna.render.words import Language, Words, words
 from carna.study import Cine, Part, Record, Study, fingerprint
 
@@ -50,6 +53,8 @@ CARRIES: frozenset[type] = frozenset({Measurement, Statement, Absent})
 
 # Of more conclusions than these only what was met is open; the others are a click away.
 MOST_STATEMENTS = 12
+SHOWN = ("urgent", "met", "doubt", "opinion")
+ORDER = ("urgent", "met", "not met", "not assessable", "doubt", "opinion")
 NO_FIGURES: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -81,7 +86,9 @@ class Card:
     status: str
     rows: tuple[Row, ...]
     statements: tuple[tuple[Row, str], ...]
-    folded: tuple[tuple[Row, str], ...]
+    folded: tuple[tuple[str, tuple[tuple[Row, str], ...]], ...]
+    compared: Comparison | None
+    leads: LeadTable | None
     absent: tuple[tuple[tuple[Row, ...], str], ...]
     seen: tuple[tuple[str, str], ...]
     plates: tuple[Markup, ...]
@@ -260,9 +267,10 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
     rows: list[Row] = []
     statements: list[tuple[Row, str]] = []
     absent: list[Row] = []
+    compared = comparison(one, desk.study, desk.words)
     grouped = _grouped(one.items)
     for item in one.items:
-        if drawn_together(item):
+        if drawn_together(item) or (compared is not None and belongs(item)) or in_table(item):
             continue
         group = grouped.get((type(item), item.code))
         if group is not None and isinstance(item, Measurement | Statement):
@@ -274,7 +282,7 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
             case Measurement() | Region() | Shape() | Field() | Curve() | Events():
                 rows.append(row)
             case Statement():
-                statements.append((row, item.verdict))
+                statements.append(_judged(item, row, desk.words))
             case Absent():
                 absent.append(row)
             case _:
@@ -295,8 +303,10 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         uid=one.uid,
         status=_status(one, desk.words),
         rows=tuple(rows),
-        statements=tuple(statements) if few else tuple(s for s in statements if s[1] == "met"),
-        folded=() if few else tuple(s for s in statements if s[1] != "met"),
+        statements=_first(s for s in statements if few or s[1] in SHOWN),
+        folded=() if few else _folded(statements, desk.words),
+        compared=compared,
+        leads=lead_table(one),
         absent=_by_reason(absent),
         seen=tuple((_letter(k), line) for k, line in enumerate(desk.seen)),
         plates=desk.take(names),
@@ -305,6 +315,32 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         plain=lay.sentences(one, desk.words),
         cites=tuple((cite, _link(cite)) for cite in one.manifest.cites),
     )
+
+
+def _judged(item: Statement, row: Row, in_words: Words) -> tuple[Row, str]:
+    """Return a conclusion with how it is shown: as its verdict, or as urgent, or as what two methods say."""
+    if item.code == LOOK_NOW:
+        return replace(row, value=in_words.text("look_now")), "urgent"
+    if item.code == SECOND_OPINION or item.id.startswith("second_opinion."):
+        if item.verdict == "not assessable" and item.code == SECOND_OPINION:
+            return row, item.verdict
+        said = "alike" if item.verdict == "met" else "apart"
+        return replace(row, value=in_words.text(said)), "opinion" if item.code == SECOND_OPINION else "doubt"
+    return row, item.verdict
+
+
+def _first(statements: Iterable[tuple[Row, str]]) -> tuple[tuple[Row, str], ...]:
+    """Return conclusions in the order they are read: urgent ones first, what methods disagree on last."""
+    return tuple(sorted(statements, key=lambda s: ORDER.index(s[1])))
+
+
+def _folded(
+    statements: list[tuple[Row, str]], in_words: Words
+) -> tuple[tuple[str, tuple[tuple[Row, str], ...]], ...]:
+    """Return what was not met, and apart from it what could not be judged, each under its heading."""
+    kinds = (("not met", "criteria_not_met"), ("not assessable", "criteria_open"))
+    found = ((key, tuple(s for s in statements if s[1] == verdict)) for verdict, key in kinds)
+    return tuple((in_words.text(key).format(n=len(said)), said) for key, said in found if said)
 
 
 def _by_reason(absent: Iterable[Row]) -> tuple[tuple[tuple[Row, ...], str], ...]:
@@ -413,8 +449,9 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
             )
         case Events():
             counts = np.bincount(item.type_index, minlength=len(item.types))
-            named = zip(item.types, counts.tolist(), strict=True)
-            value = "; ".join(f"{in_words.meaning(c)}: {n}" if c != item.code else f"{n}" for c, n in named)
+            named = list(zip(item.types, counts.tolist(), strict=True))
+            told = [(c, n) for c, n in named if n] or named
+            value = "; ".join(f"{in_words.meaning(c)}: {n}" if c != item.code else f"{n}" for c, n in told)
             detail = text("a_count")
         case Statement():
             value, detail = text(item.verdict), item.rule
@@ -424,7 +461,8 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
             value, detail = text("absent"), item.why
         case _:
             assert_never(item)
-    of = [in_words.meaning(other.code) for id in item.of if (other := one.get(id)) is not None]
+    # Nearly everything rests on the beats, which need not be said each time.
+    of = [in_words.meaning(o.code) for id in item.of if id != "beats" and (o := one.get(id)) is not None]
     return Row(
         id=item.id,
         name=say.name(item, in_words),

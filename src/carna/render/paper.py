@@ -32,8 +32,10 @@ MOST_STRIPS = 6
 # The calibration pulse: 1 mV for 0.2 s, before the first lead of each row.
 PULSE_MM = 5.0
 LEFT_MM = 12.0
-# Beats are marked this far above the zero line, clear of the name of the lead.
-MARK_MM = 16.0
+# Beats are marked this far above the highest the rhythm lead reaches, and above the name of the lead.
+MARK_MM, NAME_MM = 3.0, 14.0
+# Ten seconds fill the page; what is shorter, such as a cart's averaged beat, is drawn to the same scale.
+FULL_MM = 270.0
 EDGE_MM = 5.0
 # A row grows with its traces, from 2 to 6 large squares; beyond, traces are cut off.
 LEAST_MM, MOST_MM = 20.0, 60.0
@@ -65,6 +67,8 @@ class Trace:
         Left end, zero line and length of the place it was given.
     rhythm : bool
         Beats are marked above it.
+    mark_mm : float
+        Where, y down.
     """
 
     lead: str
@@ -75,6 +79,7 @@ class Trace:
     base_mm: float
     width_mm: float
     rhythm: bool
+    mark_mm: float
 
 
 @final
@@ -98,21 +103,24 @@ def lay(ecg: Ecg) -> Paper:
     rows = _rows(signal, ecg.kind == "median")
     shown = max(start + length for row in rows for _, start, length in row)
     top, placed, bases = EDGE_MM, [], []
+    marked: list[tuple[str, float, float]] = []
     for row in rows:
         pieces = [(*_piece(signal, *place), *place) for place in row]
-        least = MARK_MM if len(row) == 1 else 12.5
-        highest = _bounded(max(np.nanmax(y, initial=least) for _, y, *_ in pieces))
+        # Beats are marked once above several leads of the same stretch.
+        alone = len(row) == 1 and row[0][1] not in {start for _, start, _ in marked}
+        marked += row if alone else []
+        highest = _bounded(max(np.nanmax(y, initial=NAME_MM if alone else 12.5) for _, y, *_ in pieces))
         lowest = _bounded(-min(np.nanmin(y, initial=-5.0) for _, y, *_ in pieces))
-        base = top + _squares(highest)
+        mark = highest + MARK_MM
+        base = top + _squares(mark + 1 if alone else highest)
         left = LEFT_MM
         for x, y, lead, start, length in pieces:
             cut = np.clip(y, -lowest, highest)
-            rhythm = len(row) == 1
             width = length * MM_PER_S
-            placed.append(Trace(lead, start, left + x, base - cut, left, base, width, rhythm))
+            placed.append(Trace(lead, start, left + x, base - cut, left, base, width, alone, base - mark))
             left += width
         bases.append(base)
-        top = base + max(_squares(lowest), LEAST_MM - _squares(highest))
+        top = base + max(_squares(lowest), LEAST_MM - _squares(highest), 5.0)
     width = LEFT_MM + max(t.left_mm + t.width_mm - LEFT_MM for t in placed) + EDGE_MM
     shown_leads = len({t.lead for t in placed})
     return Paper(
@@ -212,7 +220,8 @@ def to_svg(
 
     w, h = paper.width_mm, paper.height_mm
     out = [
-        f'<svg class="ecg" viewBox="0 0 {w:g} {h:g}" role="img" aria-label="{escape(title)}" '
+        f'<svg class="ecg" style="max-width:{100 * min(1.0, w / FULL_MM):.1f}%" viewBox="0 0 {w:g} {h:g}" '
+        f'role="img" aria-label="{escape(title)}" '
         f'xmlns="http://www.w3.org/2000/svg"><defs>'
         f'<pattern id="{id}-s" width="1" height="1" patternUnits="userSpaceOnUse">'
         f'<path d="M0 0H1M0 0V1" class="minor"/></pattern>'
@@ -252,9 +261,8 @@ def _path(trace: Trace) -> str:
 
 
 def _marks(trace: Trace, beats: tuple[tuple[Concept, Floats], ...]) -> list[str]:
-    top = trace.base_mm - MARK_MM - 1
     return [
-        f'<path class="beat {beat_kind(what)}" d="M{x:.2f} {top + 2:g}l-1 -2h2z"/>'
+        f'<path class="beat {beat_kind(what)}" d="M{x:.2f} {trace.mark_mm + 1:g}l-1 -2h2z"/>'
         for what, times in beats
         for x in on_trace(trace, times)
     ]

@@ -94,7 +94,9 @@ def name(item: Item, words: Words) -> str:
 def value(measurement: Measurement) -> str:
     """Return the number of a measurement; a whole count stays whole whatever its spread."""
     counted = measurement.unit in ("1", "{beats}") and measurement.value.is_integer()
-    return numbers((measurement.value,), 0.0 if counted else spread(measurement.uncertainty))[0]
+    # No angle of an electrocardiogram is known to a fraction of a degree.
+    least = 3.0 if measurement.unit == "deg" else 0.0
+    return numbers((measurement.value,), 0.0 if counted else spread(measurement.uncertainty) or least)[0]
 
 
 def spread(uncertainty_: Uncertainty) -> float:

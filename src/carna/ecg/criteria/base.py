@@ -333,7 +333,8 @@ class Look:
     ) -> float:
         """A level of a lead, mV."""
         found = getattr(self.lead(lead), name)
-        words = name.removesuffix("_mV").replace("_", " ").upper()
+        wave, _, negative = name.removesuffix("_mV").partition("_")
+        words = f"negative {wave.upper()}" if negative else wave.upper()
         if found is None:
             raise NotAssessable(f"lead {lead}: {words} could not be measured")
         return self.note(words, float(found), "mV", lead)

@@ -28,6 +28,8 @@ def _p_waves(look: Look) -> None:
     """End the rule where PR means nothing."""
     if look.fact("fibrillation") or look.tracing.flutter:
         raise NotAssessable("no PR interval in atrial fibrillation or flutter")
+    if look.tracing.conduction is not None and look.tracing.conduction.dissociated:
+        raise NotAssessable("P waves and QRS are independent of each other")
     if not look.fact("p_present"):
         raise NotAssessable("P waves do not go before every QRS")
 
@@ -46,6 +48,9 @@ def _first_minnesota(look: Look) -> bool:
 
 def _dropped(look: Look) -> bool:
     """At least one P wave without a QRS."""
+    look.readable()
+    if look.tracing.flutter:
+        raise NotAssessable("atrial flutter: waves without QRS are no block of the AV node")
     told = look.conduction()
     if told.p_waves < 3:
         raise NotAssessable(f"{told.p_waves} P waves were seen")
@@ -89,12 +94,14 @@ def _advanced(look: Look) -> bool:
 
 
 def _complete(look: Look) -> bool:
+    dropped = _dropped(look)
     told = look.conduction()
     if told.p_waves < 8:
         raise NotAssessable(f"{told.p_waves} P waves were seen")
     rate = look.rate()
     look.note("AV dissociation", float(told.dissociated), "1")
-    return told.dissociated and rate < 60
+    # dissociation from a ventricle faster than the atria is no block: more P waves than QRS are asked for
+    return dropped and told.dissociated and len(told.blocked) > 1 and rate < 60
 
 
 def _no_q(look: Look, lead: str) -> bool:
@@ -271,7 +278,8 @@ CRITERIA = (
     Criterion(
         "third-degree AV block",
         BRADYCARDIA,
-        "P waves and QRS independent of each other (PR spread above 200 ms, regular QRS), rate below 60/min",
+        "P waves and QRS independent of each other (time since the last P wave spread by more than 200 ms, "
+        "regular QRS), two or more P waves without QRS, rate below 60/min",
         ("P waves one by one", "rate"),
         _complete,
     ),

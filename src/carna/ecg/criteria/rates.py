@@ -17,7 +17,10 @@ from carna.ecg.criteria.base import (
 
 def _sinus_p(look: Look) -> bool:
     """P before every QRS, axis down and to the left, no fibrillation or flutter."""
+    look.readable()
     if look.fact("fibrillation") or look.tracing.flutter:
+        return False
+    if look.tracing.conduction is not None and look.tracing.conduction.dissociated:
         return False
     return look.fact("p_present") and -15 <= look.axis("p") <= 90
 
@@ -54,34 +57,44 @@ def _sinus_arrhythmia(look: Look) -> bool:
 
 
 def _fibrillation(look: Look) -> bool:
+    look.readable()
     return look.fact("fibrillation")
 
 
 def _flutter(look: Look) -> bool:
+    look.readable()
     return look.fact("flutter")
 
 
 def _ventricular(look: Look) -> bool:
+    look.readable()
     return look.kind("ventricular") > 0
 
 
 def _supraventricular(look: Look) -> bool:
+    look.readable()
     return look.kind("supraventricular") > 0
 
 
+def _seen(look: Look, met: bool) -> bool:
+    """Let what was found in a poor trace stand, and conclude nothing from finding nothing in it."""
+    if not met:
+        look.readable()
+    return met
+
+
 def _pause(look: Look) -> bool:
-    return any(look.note("pause", e.seconds, "s") >= 3 for e in look.events("pause"))
+    return _seen(look, any(look.note("pause", e.seconds, "s") >= 3 for e in look.events("pause")))
 
 
 def _vt(look: Look) -> bool:
-    return any(
-        look.note("rate of the run", e.rate_bpm or 0.0, "/min") > 0
-        for e in look.events("ventricular tachycardia")
-    )
+    runs = look.events("ventricular tachycardia")
+    return _seen(look, any(look.note("rate of the run", e.rate_bpm or 0.0, "/min") > 0 for e in runs))
 
 
 def _vt_long(look: Look) -> bool:
-    return any(look.note("run", e.seconds, "s") >= 30 for e in look.events("ventricular tachycardia"))
+    runs = look.events("ventricular tachycardia")
+    return _seen(look, any(look.note("run", e.seconds, "s") >= 30 for e in runs))
 
 
 def _left_axis(look: Look) -> bool:
@@ -130,7 +143,8 @@ CRITERIA = (
     Criterion(
         "atrial flutter",
         SVT,
-        "regular atrial waves without isoelectric line (the rhythm engine's call)",
+        "atrial waves that repeat themselves 200 to 350 times a minute, in step with the beats (the rhythm "
+        "engine's call); regular rhythms of 125 to 175/min are never called",
         ("rhythm facts",),
         _flutter,
     ),

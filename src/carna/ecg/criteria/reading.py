@@ -2,9 +2,9 @@
 
 The median beat is that of the normal beats when there are three or more, so that ectopic ones do not enter.
 Atrial fibrillation is the call of `carna.ecg.strips` on lead II, or the lead that shows beats best. Pacing
-is known when most beats follow spikes, and unknown otherwise: carts remove spikes. Not concluded here, and
-None in the tracing: flutter; whoever knows may fill it in with `dataclasses.replace`. P waves are followed
-one by one (`carna.ecg.p_waves`) outside fibrillation and pacing.
+is known when most beats follow spikes, and unknown otherwise: carts remove spikes. Flutter is the call of
+`carna.ecg.flutter`, None where it can't be told. P waves are followed one by one (`carna.ecg.p_waves`)
+outside fibrillation and pacing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from carna.ecg.arrhythmia import events
 from carna.ecg.beats import Beats, find_beats
 from carna.ecg.criteria.base import Tracing
 from carna.ecg.delineate import delineate
+from carna.ecg.flutter import Flutter, flutter
 from carna.ecg.integrity import derive, lead_integrity
 from carna.ecg.kinds import KINDS, NORMAL, SUPRAVENTRICULAR, Kinds, beat_kinds
 from carna.ecg.measure import measure
@@ -54,6 +55,8 @@ class Reading:
         None when fewer than three beats can be told from noise, or none lies whole within the recording.
     p_waves : PWaves or None
         P waves followed from beat to beat, fibrillation or not; None with the tracing.
+    waves : Flutter or None
+        What was concluded about flutter, and why; None with the tracing.
     """
 
     quality: LeadQuality
@@ -61,6 +64,7 @@ class Reading:
     kinds: Kinds | None
     tracing: Tracing | None
     p_waves: PWaves | None = None
+    waves: Flutter | None = None
 
     def trusted_beats(self) -> tuple[Ints, Ints]:
         """Return the samples of the beats that can be counted on, and the index of each kind in `KINDS`."""
@@ -73,11 +77,17 @@ class Reading:
         """Say how the call on fibrillation and the P waves seen contradict each other; None if not.
 
         The call of one lead (`carna.ecg.strips`) says fibrillation while P waves go before four fifths of the
-        beats or more; or it says none while intervals are irregular and one beat in five or fewer has one.
+        beats or more, or waves repeat as in flutter; or it says none while intervals are irregular and one
+        beat in five or fewer has one.
         """
         t = self.tracing
         if t is None or t.fibrillation is None or self.p_waves is None or t.paced:
             return None
+        if t.fibrillation and t.flutter and self.waves is not None and self.waves.rate_bpm is not None:
+            return (
+                "one lead is called fibrillation, yet waves repeat "
+                f"{self.waves.rate_bpm:.0f} times a minute as in flutter"
+            )
         seen = self.p_waves.share
         if t.fibrillation and seen >= P_NEARLY_ALL:
             return f"one lead is called fibrillation, yet P waves go before {100 * seen:.0f} % of the beats"
@@ -141,6 +151,7 @@ def read(
     above = np.isin(kinds.kind, (NORMAL, SUPRAVENTRICULAR))
     followed = follow(ecg, rate_hz, found, waves, above)
     fibrillation = _fibrillation(ecg, rate_hz, leads, found)
+    waved = flutter(ecg, rate_hz, found.sample[trusted] / rate_hz, leads)
     progress(0.9, "measurements")
     tracing = Tracing(
         matrix=measure(median, fiducials, leads, rr_ms=told.rr_ms),
@@ -150,6 +161,7 @@ def read(
         rhythm=told,
         p_present=_p_present(waves.p[:, median.beats], told.rate_bpm),
         fibrillation=fibrillation,
+        flutter=None if paced else waved.present,
         paced=paced,
         kinds={name: int((kinds.kind[trusted] == k).sum()) for k, name in enumerate(KINDS)},
         conduction=None if fibrillation or paced else followed.conduction,
@@ -165,7 +177,7 @@ def read(
         age_a=age_a,
         sex=sex,
     )
-    return Reading(of_leads, found, kinds, tracing, followed)
+    return Reading(of_leads, found, kinds, tracing, followed, waved)
 
 
 def read_tracing(
