@@ -1,0 +1,1 @@
+"""Tissue: the monodomain equation on masked voxel grids, from a cable to a whole heart."""

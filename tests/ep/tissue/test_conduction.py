@@ -1,0 +1,111 @@
+"""Conduction velocity on a grid, its calibration, and the Niederer slab."""
+
+import json
+
+import numpy as np
+import pytest
+
+from carna.ep.cell import load
+from carna.ep.tissue.conduction import calibrated, conduction, tune_conduction
+from carna.ep.tissue.grid import cable, sheet
+from carna.ep.tissue.niederer import ELEVEN_CODES, FAR_CORNER, POINTS, niederer
+from carna.ep.tissue.run import simulate
+from carna.ep.tissue.stimulus import Stimulus
+from carna.errors import InputError
+
+# Two runs of order 4 (0.2 and 0.1 mm, dt 0.02 ms), extrapolated; in the order of POINTS.
+FINE = np.array([1.22, 31.56, 8.69, 32.78, 28.14, 41.74, 29.67, 42.69, 19.65])
+
+
+@pytest.fixture(scope="module")
+def law(tmp_path_factory):
+    return conduction(load("tt2006", "epi"), 0.02, cache=tmp_path_factory.mktemp("cache"))
+
+
+def test_velocity_without_a_grid(law):
+    """0.614 and 0.223 m/s: fine 1-D runs of order 4 by another code."""
+    assert law.velocity([0.0953, 0.01258]) == pytest.approx([0.614, 0.223], rel=5e-3)
+    assert law.diffusion(0.614) == pytest.approx(0.0953, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("h", "along", "across"),
+    [
+        (0.10, 1.039, 1.284),
+        (0.20, 1.177, 1.760),
+        (0.25, 1.250, 2.031),
+        (0.40, 1.490, 2.916),
+        (0.50, 1.672, 3.554),
+    ],
+)
+def test_multipliers_of_another_code(law, h, along, across):
+    assert law.multiplier([0.0953, 0.01258], h) == pytest.approx([along, across], rel=0.01)
+
+
+def test_it_is_kept_on_disk(tmp_path):
+    model = load("tt2006", "epi")
+    first = conduction(model, 0.05, cache=tmp_path)
+    files = list(tmp_path.rglob("*.json"))
+    assert len(files) == 1
+    held = json.loads(files[0].read_text()) | {"c0": 7.0}
+    files[0].write_text(json.dumps(held))
+    assert conduction(model, 0.05, cache=tmp_path).c0 == 7.0
+    assert first.c0 != 7.0
+
+
+def test_a_tuned_cable_conducts_as_asked():
+    model = load("tt2006", "epi")
+    d, _, _ = tune_conduction(model, 0.4, (0.5, 0.2, 0.2))
+    tissue = cable(20, 0.4, model, d)
+    times = simulate(tissue, Stimulus(tissue.box((0, 0, 0), (9, 9, 2))), 50).activation_ms[0, 0]
+    assert 8 / (times[40] - times[20]) == pytest.approx(0.5, rel=0.01)
+
+
+def test_too_coarse_is_refused(law):
+    with pytest.raises(InputError, match="still conducts"):
+        law.multiplier(0.001, 1.0)
+
+
+def plane(fibre_deg, front_deg, spacing=0.15, size=19.5):
+    """Return the velocity, m/s, of a plane front through a calibrated sheet."""
+    tissue = calibrated(sheet((size, size), spacing, load("tt2006", "epi"), (0.0953, 0.01258), fibre_deg))
+    n = tissue.mask.shape[1]
+    r, c = np.meshgrid(*[np.arange(n) * spacing - size / 2] * 2, indexing="ij")
+    a = np.deg2rad(front_deg)
+    along, beside = r * np.sin(a) + c * np.cos(a), r * np.cos(a) - c * np.sin(a)
+    # So early that what the walls do to an oblique front has not come along the fibres yet.
+    times = simulate(tissue, Stimulus((along < -2)[None]), 16).activation_ms[0]
+    near = (np.abs(beside) < 1) & (along > 0) & (times < 14) & (along < 4)
+    return 1 / np.polyfit(along[near], times[near], 1)[0]
+
+
+@pytest.mark.parametrize("degrees", [0, 10, 22.5, 35, 45])
+def test_velocity_does_not_depend_on_the_angle_of_the_grid(degrees):
+    assert plane(degrees, degrees) == pytest.approx(0.614, rel=0.03)
+    assert plane(degrees, degrees + 90) == pytest.approx(0.2233, rel=0.03)
+
+
+@pytest.mark.parametrize(("spacing", "dt"), [(0.5, 0.05), (0.2, 0.05)])
+def test_niederer_uncorrected_is_inside_the_eleven_codes(spacing, dt):
+    run = niederer(spacing, dt)
+    mean, sd = np.array(ELEVEN_CODES[spacing]).T
+    assert (np.abs(run.times_ms - mean) <= sd).all(), run.times_ms
+
+
+@pytest.mark.slow
+def test_niederer_at_a_tenth_and_extrapolated():
+    run = niederer(0.1, 0.02, end_ms=50)
+    mean, sd = np.array(ELEVEN_CODES[0.1]).T
+    assert (np.abs(run.times_ms - mean) <= sd).all(), run.times_ms
+    fine, coarse = niederer(0.1, 0.02, order=4, end_ms=50), niederer(0.2, 0.02, order=4)
+    whole = fine.times_ms + (fine.times_ms - coarse.times_ms) / 15
+    np.testing.assert_allclose(whole, FINE, atol=0.1)
+    assert 42 < whole[POINTS.index(FAR_CORNER)] < 48
+
+
+@pytest.mark.parametrize(("spacing", "share", "ms"), [(0.25, 0.05, 0.7), (0.5, 0.08, 1.5)])
+@pytest.mark.parametrize("order", [2, 4])
+def test_niederer_calibrated(spacing, share, ms, order):
+    run = niederer(spacing, 0.02, calibrated=True, order=order)
+    off = np.abs(run.times_ms - FINE)
+    assert (off <= np.maximum(share * FINE, ms)).all(), run.times_ms - FINE
