@@ -30,6 +30,8 @@ from tests.ecg.recordings import Recording, cinc_noise, read_all, table
 from tests.ecg.wide import premature, tachycardia
 
 VIRTUAL = 1.0  # how much a strip with wide virtual beats counts, beside other strips of its kind
+BLOCKED = 2.0  # the same with blocked P waves: one that passes for a beat hides a block
+NOISE = 1.0  # a minute of noise alone
 VOTERS = 3  # networks learned from other draws of rows; their mean wavers less
 UNITS, RIDGE, ROUNDS, ROWS = 6, 1.0, 100, 200_000
 Floats = NDArray[np.float64]
@@ -125,7 +127,7 @@ def strips(everything: list[Recording], noise: dict[str, Floats], rng: np.random
                 r = Recording(
                     "noise", f"noise{start}", f"noise{start}", 360.0, piece, np.zeros(0, int), 0, 1e9, 0
                 )
-                out.append(strip(r, piece, 0.5))
+                out.append(strip(r, piece, NOISE))
     return out
 
 
@@ -135,7 +137,10 @@ def _changed(r: Recording, noise: dict[str, Floats], rng: np.random.Generator) -
         yield strip(r, noisy(r.ecg[[lead]], r.rate_hz, noise, rng.uniform(-2, 12), rng), 1.0)
     for lead in (0, 1, 6):
         part = blocked(r, 2 + lead % 2)
-        yield strip(part, part.ecg[[lead]], 1.0)
+        yield strip(part, part.ecg[[lead]], BLOCKED)
+    for every in (2, 3):
+        part = blocked(r, every)
+        yield strip(part, part.ecg, BLOCKED)
     for part in (premature(r, rng), tachycardia(r, rng, 100 * 3 ** rng.uniform(), bool(rng.integers(2)))):
         for lead in rng.choice(12, 2, replace=False):
             yield strip(part, part.ecg[[lead]], VIRTUAL)
@@ -164,8 +169,8 @@ def _cuts(r: Recording, noise: dict[str, Floats], rng: np.random.Generator) -> I
             dirty = shrunk(cut, rng.uniform(0.15, 0.6))
         else:
             dirty = noisy(cut.ecg, r.rate_hz, noise, rng.uniform(-2 if n < 4 else -6, 12), rng)
-        wide = VIRTUAL if n % 8 in (1, 6) else 1.0
-        yield strip(cut, dirty, 1.0 if n < 4 else 2.0 * wide)
+        counts = VIRTUAL if n % 8 in (1, 6) else BLOCKED if n % 8 == 5 else 1.0
+        yield strip(cut, dirty, 1.0 if n < 4 else 2.0 * counts)
 
 
 def learn(rows: Floats, truth: Floats, weight: Floats, seed: int) -> Score:

@@ -60,42 +60,48 @@ class Network:
         x : (n, samples, channels) float32
         """
         seen = []
+        widest = max(len(bias) for _, bias in (*self.down, *self.up))
+        room = np.empty(4 * len(x) * x.shape[1] * widest, np.float32)
         for k, layer in enumerate(self.down):
             if k:
                 x = (x[:, ::2] + x[:, 1::2]) * np.float32(0.5)
-            x = _rectified(_convolved(x, layer))
+            x = _rectified(_convolved(x, layer, room))
             seen.append(x)
         bottom = np.concatenate([x.mean(1), x.max(1)], axis=1)
         for weight, bias in self.waves[:-1]:
             bottom = _rectified(bottom @ weight + bias)
         for layer, beside in zip(self.up, seen[-2::-1], strict=True):
-            x = _rectified(_convolved(np.concatenate([np.repeat(x, 2, axis=1), beside], axis=2), layer))
-        return _convolved(x, self.places), bottom @ self.waves[-1][0] + self.waves[-1][1]
+            x = _rectified(_convolved(np.concatenate([np.repeat(x, 2, axis=1), beside], axis=2), layer, room))
+        return _convolved(x, self.places, room), bottom @ self.waves[-1][0] + self.waves[-1][1]
 
 
 def _rectified(x: Float) -> Float:
     return np.maximum(x, 0, out=x)
 
 
-def _convolved(x: Float, layer: tuple[Float, Float]) -> Float:
+def _convolved(x: Float, layer: tuple[Float, Float], room: Float | None = None) -> Float:
     """Convolve (n, samples, in) with zeros beyond the ends.
 
     Rows that do not overlap need no copy to be a matrix: every ``taps``-th place is one product, and what
-    straddles two windows is thrown away.
+    straddles two windows is thrown away. ``room`` is memory to work in: handing out fresh memory takes the
+    system as long as the products.
     """
     weight, bias = layer
     n, samples, channels = x.shape
     taps, out = len(weight) // channels, weight.shape[1]
     rows = samples + taps - 1
-    padded = np.zeros((n * rows + 2 * taps, channels), np.float32)
-    padded[: n * rows].reshape(n, rows, channels)[:, taps // 2 : taps // 2 + samples] = x
-    flat, count = padded.reshape(-1), -(-n * rows // taps)
-    every = np.empty((count, taps, out), np.float32)
+    count = -(-n * rows // taps)
+    before, after = (n * rows + 2 * taps) * channels, count * taps * out
+    if room is None or len(room) < before + after:
+        room = np.empty(before + after, np.float32)
+    flat = room[:before]
+    flat[:] = 0
+    flat[: n * rows * channels].reshape(n, rows, channels)[:, taps // 2 : taps // 2 + samples] = x
+    every = room[before : before + after].reshape(count, taps, out)
     for k in range(taps):
         start = k * channels
         every[:, k] = flat[start : start + count * taps * channels].reshape(count, -1) @ weight
-    y = every.reshape(-1, out)[: n * rows].reshape(n, rows, out)[:, :samples]
-    return y + bias
+    return every.reshape(-1, out)[: n * rows].reshape(n, rows, out)[:, :samples] + bias
 
 
 @cache

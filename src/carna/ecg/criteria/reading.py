@@ -2,9 +2,10 @@
 
 The median beat is that of the normal beats when there are three or more, so that ectopic ones do not enter.
 Atrial fibrillation is the call of `carna.ecg.strips` on lead II, or the lead that shows beats best. Pacing
-is known when most beats follow spikes, and unknown otherwise: carts remove spikes. Flutter is the call of
-`carna.ecg.flutter`, None where it can't be told. P waves are followed one by one (`carna.ecg.p_waves`)
-outside fibrillation and pacing.
+is known when most beats follow spikes, and unknown otherwise: carts remove spikes. P waves are followed one
+by one (`carna.ecg.p_waves`) outside fibrillation, flutter and pacing. A train of P waves that keeps its own
+time overrules a call of fibrillation (irregular intervals of Wenckebach periods); where flutter is seen and
+fibrillation called, fibrillation is not concluded.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Reading:
         None when fewer than three beats can be told from noise, or none lies whole within the recording.
     p_waves : PWaves or None
         P waves followed from beat to beat, fibrillation or not; None with the tracing.
-    waves : Flutter or None
+    flutter : Flutter or None
         What was concluded about flutter, and why; None with the tracing.
     """
 
@@ -64,7 +65,7 @@ class Reading:
     kinds: Kinds | None
     tracing: Tracing | None
     p_waves: PWaves | None = None
-    waves: Flutter | None = None
+    flutter: Flutter | None = None
 
     def trusted_beats(self) -> tuple[Ints, Ints]:
         """Return the samples of the beats that can be counted on, and the index of each kind in `KINDS`."""
@@ -77,17 +78,13 @@ class Reading:
         """Say how the call on fibrillation and the P waves seen contradict each other; None if not.
 
         The call of one lead (`carna.ecg.strips`) says fibrillation while P waves go before four fifths of the
-        beats or more, or waves repeat as in flutter; or it says none while intervals are irregular and one
-        beat in five or fewer has one.
+        beats or more; or it says none while intervals are irregular and one beat in five or fewer has one.
         """
         t = self.tracing
         if t is None or t.fibrillation is None or self.p_waves is None or t.paced:
             return None
-        if t.fibrillation and t.flutter and self.waves is not None and self.waves.rate_bpm is not None:
-            return (
-                "one lead is called fibrillation, yet waves repeat "
-                f"{self.waves.rate_bpm:.0f} times a minute as in flutter"
-            )
+        if self.p_waves.train is not None:  # atria that keep their own time: settled
+            return None
         seen = self.p_waves.share
         if t.fibrillation and seen >= P_NEARLY_ALL:
             return f"one lead is called fibrillation, yet P waves go before {100 * seen:.0f} % of the beats"
@@ -150,8 +147,10 @@ def read(
     told = rhythm(at_s, found.confidence, whole)
     above = np.isin(kinds.kind, (NORMAL, SUPRAVENTRICULAR))
     followed = follow(ecg, rate_hz, found, waves, above)
+    waving = flutter(ecg, rate_hz, at_s, leads)
     fibrillation = _fibrillation(ecg, rate_hz, leads, found)
-    waved = flutter(ecg, rate_hz, found.sample[trusted] / rate_hz, leads)
+    if fibrillation and (followed.train is not None or waving.present):
+        fibrillation = None if waving.present else False
     progress(0.9, "measurements")
     tracing = Tracing(
         matrix=measure(median, fiducials, leads, rr_ms=told.rr_ms),
@@ -161,10 +160,10 @@ def read(
         rhythm=told,
         p_present=_p_present(waves.p[:, median.beats], told.rate_bpm),
         fibrillation=fibrillation,
-        flutter=None if paced else waved.present,
+        flutter=waving.present,
         paced=paced,
         kinds={name: int((kinds.kind[trusted] == k).sum()) for k, name in enumerate(KINDS)},
-        conduction=None if fibrillation or paced else followed.conduction,
+        conduction=None if fibrillation or waving.present or paced else followed.conduction,
         events=events(at_s, kinds.kind, usable=whole) if len(at_s) > 1 else (),
         integrity=lead_integrity(
             median,
@@ -177,7 +176,7 @@ def read(
         age_a=age_a,
         sex=sex,
     )
-    return Reading(of_leads, found, kinds, tracing, followed, waved)
+    return Reading(of_leads, found, kinds, tracing, followed, waving)
 
 
 def read_tracing(
