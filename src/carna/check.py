@@ -82,10 +82,7 @@ def check(app: Application, case: Case | None = None) -> Report:
         A case the application can run on; by default the virtual patient that meets its needs.
     """
     if case is None:
-        from carna.phantom import virtual_case, virtual_holter
-
-        short, long = virtual_case(), virtual_holter()
-        case = short if not ready(app, short, short.studies[0].uid) else long
+        case = _meeting(app)
     promises: tuple[tuple[str, Callable[[Application, Case, str], None]], ...] = (
         ("the declaration is complete", _declaration),
         ("it runs on a case that meets its needs", _runs),
@@ -110,6 +107,17 @@ def check(app: Application, case: Case | None = None) -> Report:
         else:
             outcomes.append(Outcome(promise, True))
     return Report(app.name, tuple(outcomes))
+
+
+def _meeting(app: Application) -> Case:
+    """Return the first virtual patient that an application can run on; the last if there is none."""
+    from carna.phantom import VIRTUAL_CASES
+
+    for made in VIRTUAL_CASES:
+        case = made()
+        if any(not ready(app, case, s.uid) for s in case.studies):
+            break
+    return case
 
 
 def _need(condition: bool, found: str) -> None:

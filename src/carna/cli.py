@@ -245,6 +245,10 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence, not a traceback."""
+    # One thread a worker: two linear-algebra threads on two busy cores wait for each other. Numpy reads this
+    # when it loads, which nothing has caused yet.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold what no encoding has; it is said as \udcff, never a failure.
         if isinstance(stream, io.TextIOWrapper):

@@ -18,6 +18,7 @@ SUITES: Mapping[str, str] = {
     "doors": "carna.bench.doors",
     "beats": "carna.bench.beats",
     "ecg": "carna.bench.ecg",
+    "ep": "carna.bench.ep",
 }
 
 

@@ -366,6 +366,12 @@ HAEMOGLOBIN = _elsewhere("LN", "718-7", "Hemoglobin [Mass/volume] in Blood", "g/
 HAEMATOCRIT = _ln("20570-8", "Hematocrit", 4110, "%")
 PACEMAKER = _sct("441509002", "Cardiac pacemaker in situ", 0)
 
+# --- Electrophysiology models ------------------------------------------------------------------------------
+
+APD_CHANGE = _own("EP-APD90-CHANGE", "Modelled change of action potential duration (APD90)", "ms")
+NET_CHARGE_CHANGE = _own("EP-CHARGE-CHANGE", "Modelled change of net charge of a beat", "%")
+MODEL_RISK_CLASS = _own("EP-DRUG-CLASS", "Class of a drug by net charge in a cell model")
+
 # --- Report structure -------------------------------------------------------------------------------------
 
 IMAGING_MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report", 7021)

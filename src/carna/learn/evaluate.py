@@ -28,6 +28,8 @@ SUITES: Mapping[str, str] = {
     "ecg-second": "carna.learn.ecg_second",
     "ecg-statements": "carna.learn.ecg_statements",
     "ecg-waves": "carna.learn.ecg_waves",
+    "ep": "carna.learn.ep",
+    "ep-safety": "carna.learn.ep_safety",
     "heart-locate": "carna.learn.heart_locate",
 }
 

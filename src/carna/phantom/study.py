@@ -13,8 +13,8 @@ from carna.phantom.ecg import LEADS, electrocardiogram
 from carna.phantom.patient import Series, VirtualCase, VirtualPatient, draw, make
 from carna.progress import SILENT, Progress
 from carna.space import Grid
-from carna.study import Cine, Ecg, Lazy, Origin, Part, Patient, Study
-from carna.study.parts import Sex
+from carna.study import Cine, Ecg, Lazy, Origin, Part, Patient, Record, Study
+from carna.study.parts import Entry, Sex
 
 NAME = "CARNA^PHANTOM"
 # A date that no clinic has open: the study must not look like one of today.
@@ -89,6 +89,19 @@ def virtual_holter() -> Case:
     values = made.mv[[1, 6]].astype(np.float32)
     ecg = Ecg(origin, Lazy.of(values), ("II", "V1"), made.hz, lsb_mV=(0.001, 0.001))
     return Case(who, (Study(_uid(3, "holter study"), who, TIME, "Virtual Holter", parts=(ecg,)),))
+
+
+@cache
+def virtual_record() -> Case:
+    """Return a virtual patient of whom a record is known: a drug, and a potassium below the usual."""
+    who = Patient("PHANTOM-RECORD", "CARNA", NAME, BORN, "female", synthetic=True)
+    origin = Origin(_uid(4, "record"), "OT", "record", 1, TIME, "Carna phantom", "phantom")
+    entries = (
+        Entry("Dofetilide 500 mcg capsule", (), "active", "", TIME),
+        Entry("Potassium", (("LN", "6298-4"),), 3.6, "mmol/L", TIME),
+    )
+    record = Record(origin, 51.5, "female", 165.0, 68.0, entries)
+    return Case(who, (Study(_uid(4, "record study"), who, TIME, "Virtual record", parts=(record,)),))
 
 
 def _cine(series: Series, seed: int, number: int, rr_ms: float) -> Cine:

@@ -1,0 +1,143 @@
+"""The electrophysiology engine beside finitewave, and what a whole heart costs.
+
+The slab is that of Niederer 2011 at 0.2 mm and 0.02 ms, for both: ten Tusscher 2006, anisotropic, activation
+recorded, one thread. Rates are node-steps per CPU-second of the time steps; when the far corner is activated
+stands beside them (eleven codes at this spacing: 53.8, SD 8.2 ms). A peer that is not installed is named.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec
+
+import numpy as np
+
+from carna.bench import Row
+
+SPACING_MM = 0.2
+DT_MS = 0.02
+END_MS = 60.0
+MILLION = 1e6
+
+
+def measure() -> tuple[Row, ...]:
+    """Return the rows."""
+    return (*_slab(), *_cells(), *_eikonal(), _heart())
+
+
+def _slab() -> tuple[Row, ...]:
+    from carna.ep.tissue.niederer import FAR_CORNER, niederer
+
+    niederer(0.5, 0.05, end_ms=2.0)  # compiles
+    ours = niederer(SPACING_MM, DT_MS, end_ms=END_MS)
+    said = f"far corner at {ours.activation_ms[FAR_CORNER]:.1f} ms"
+    rate = ours.million_node_steps_per_s
+    unit = "10*6.{node-steps}/s"
+    if find_spec("finitewave") is None:
+        return (Row("slab 0.2 mm, TT2006, 7-point", "finitewave (not installed)", rate, None, unit, said),)
+    theirs, corner = _finitewave()
+    quality = f"{said} and {corner:.1f} ms (11 codes: 53.8, SD 8.2)"
+    return (Row("slab 0.2 mm, TT2006, one thread", "finitewave", rate, theirs, unit, quality),)
+
+
+def _finitewave() -> tuple[float, float]:
+    """Return its million node-steps per CPU-second and the activation of the far corner, ms."""
+    import finitewave
+    import numba
+    from finitewave.cpuwave.stencil.sten3D.asymmetric_stencil_3d import AsymmetricStencil3D
+
+    numba.set_num_threads(1)
+
+    def run(end_ms: float) -> tuple[float, float]:
+        # A frame of one empty node on each side: its own convention.
+        size = tuple(round(mm / SPACING_MM) + 1 for mm in (20.0, 7.0, 3.0))
+        tissue = finitewave.CardiacTissue(tuple(n + 2 for n in size))
+        tissue.mesh = np.ones(tissue.mesh.shape, np.int8)
+        tissue.add_boundaries()
+        tissue.fibers = np.zeros((*tissue.mesh.shape, 3))
+        tissue.fibers[..., 0] = 1.0
+        model = finitewave.TenTusscherPanfilov2006()
+        model.dt, model.dr, model.t_max, model.prog_bar = DT_MS, SPACING_MM, end_ms, False
+        along, across = 0.13341772 / 1.4, 0.017606178 / 1.4
+        model.D_model = along
+        model.stencil = AsymmetricStencil3D()
+        model.stencil.D_al, model.stencil.D_ac = 1.0, across / along
+        corner = round(1.5 / SPACING_MM) + 1
+        stimuli = finitewave.StimSequence()
+        stimuli.add_stim(
+            finitewave.StimCurrentCoord(0, 50.0 / 1.4, 2.0, 1, corner + 1, 1, corner + 1, 1, corner + 1)
+        )
+        tracker = finitewave.ActivationTimeTracker()
+        tracker.threshold, tracker.step = 0.0, 1
+        trackers = finitewave.TrackerSequence()
+        trackers.add_tracker(tracker)
+        model.cardiac_tissue, model.stim_sequence, model.tracker_sequence = tissue, stimuli, trackers
+        begun = time.process_time()
+        model.run()
+        spent = time.process_time() - begun
+        return int(np.prod(size)) * end_ms / DT_MS / spent / MILLION, float(tracker.output[-2, -2, -2])
+
+    run(0.2)  # compiles
+    return run(END_MS)
+
+
+def _cells() -> tuple[Row, ...]:
+    from carna.ep.cell import load
+    from carna.ep.cell.pace import pace
+
+    model = load("tt2006", "epi")
+    cells, beats, dt_ms = 10_000, 10, 0.05
+    conductance = np.linspace(0.8, 1.2, cells) * model["GKr"].value
+    pace(model, 1000.0, 1, parameters={"GKr": conductance[:512]}, dt_ms=dt_ms)
+    begun = time.process_time()
+    paced = pace(model, 1000.0, beats, parameters={"GKr": conductance}, dt_ms=dt_ms)
+    spent = time.process_time() - begun
+    longest, shortest = float(paced.apd90_ms[-1].max()), float(paced.apd90_ms[-1].min())
+    rate = cells * beats * 1000.0 / dt_ms / spent / MILLION
+    said = f"APD90 {shortest:.0f} to {longest:.0f} ms over IKr 1.2 to 0.8"
+    return (
+        Row("10,000 TT2006 cells x 10 beats, dt 0.05 ms", "none", spent, None, "s", said),
+        Row("the same, reaction only", "none", rate, None, "10*6.{node-steps}/s", said),
+    )
+
+
+def _eikonal() -> tuple[Row, ...]:
+    from carna.ep.eikonal import arrival_times, medium
+
+    n = 145
+    fibre = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
+    tissue = medium(np.ones((n, n, n), bool), (0.4,) * 3, (0.6, 0.2), np.broadcast_to(fibre, (n, n, n, 3)))
+    arrival_times(tissue, [(n // 2,) * 3])
+    begun = time.process_time()
+    found = arrival_times(tissue, [(n // 2,) * 3])
+    spent = time.process_time() - begun
+    away = (np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1) - n // 2) * 0.4
+    along = away @ fibre
+    exact = np.sqrt(along**2 / 0.36 + np.maximum((away**2).sum(-1) - along**2, 0) / 0.04)
+    far = np.linalg.norm(away, axis=-1) >= 4.0
+    error = float((np.abs(found - exact)[far] / exact[far]).mean())
+    said = f"mean error {100 * error:.2f} % of the ellipsoid's time"
+    return (Row(f"eikonal, one site, {n**3:,} voxels", "none", spent, None, "s", said),)
+
+
+def _heart() -> Row:
+    """A biventricular heart, one site paced: what 20 ms of it cost, and what a beat would."""
+    from carna import ep
+    from carna.ep.cell import load
+    from carna.heart.ventricles import ventricles
+
+    heart = ventricles(spacing_mm=0.4)
+    bulk = ep.diffusion((0.17, 0.019, 0.019), (0.62, 0.24, 0.24))
+    tissue = ep.organ(heart.mask, heart.spacing_mm, load("tt2006", "epi"), bulk, heart.fibres)
+    k, r, c = (float(x) for x in np.argwhere(heart.mask)[0] * np.asarray(heart.spacing_mm))
+    site = ep.Stimulus(tissue.box((k, r, c), (k + 3.0, r + 3.0, c + 3.0)), (0.0,))
+    ep.simulate(tissue, site, 0.2, dt_ms=0.05)
+    run = ep.simulate(tissue, site, 20.0, dt_ms=0.05)
+    rate = run.nodes * run.steps / run.cpu_seconds / MILLION
+    beat = run.cpu_seconds / 20.0 * 600.0 / 60.0
+    said = (
+        f"{rate:.0f} million node-steps a CPU-second without multirate; 600 ms would take {beat:.0f} CPU-min"
+    )
+    return Row(
+        f"biventricular heart, 0.4 mm, {run.nodes:,} nodes, 20 ms", "none", run.cpu_seconds, None, "s", said
+    )

@@ -1,0 +1,142 @@
+"""The electrophysiology engine against closed forms, eleven codes, another solver and a panel's ranking.
+
+Nothing here is a patient: truth is ``P`` (a closed form, or a solution that is exact but for its stated
+error) or ``O`` (other codes; APDs of CVODES were computed once with Myokit and stand here, as they do in the
+tests, which compute them again). The 28 drugs take an hour and have a suite of their own, ``ep-safety``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from carna.learn.evaluate import Row
+from carna.progress import SILENT, Progress
+
+
+def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:
+    """Return the rows; the slab at 0.1 mm takes half a minute."""
+    rows: list[Row] = []
+    for n, part in enumerate((_cells, _slab, _velocity, _eikonal, _electrograms, _fibres)):
+        rows += part()
+        progress((n + 1) / 6, part.__name__.strip("_"))
+    return tuple(rows)
+
+
+def _row(
+    set_: str,
+    truth: str,
+    task: str,
+    metric: str,
+    value: float,
+    n: int,
+    unit: str = "1",
+    group: str = "all",
+    split: str = "development",
+) -> Row:
+    return Row(set_, truth, split, task, metric, float(value), None, n, 0, unit, group)  # type: ignore[arg-type]
+
+
+# Beat 3 at 1 Hz from each model's own initial state: Myokit 1.39 with CVODES 6.4, tolerance 1e-8.
+CVODES_APD90_MS = {
+    ("tt2006", "epi"): 307.59,
+    ("courtemanche1998", ""): 242.90,
+    ("ohara2011", "endo"): 263.60,
+    ("ohara_cipa", "endo"): 263.47,
+    ("torord", "endo"): 272.41,
+}
+
+
+def _cells() -> Iterator[Row]:
+    from carna.ep.cell import load
+    from carna.ep.cell.pace import pace
+
+    for (name, variant), reference in CVODES_APD90_MS.items():
+        model = load(name, variant)
+        for dt_ms, precision in ((0.0025, "float64"), (0.02, "float32")):
+            apd = pace(model, 1000.0, 3, dt_ms=dt_ms, precision=precision).apd90_ms[-1, 0]  # type: ignore[arg-type]
+            task = f"APD90 of beat 3, {precision}, dt {dt_ms:g} ms, against CVODES"
+            yield _row("cells", "O", task, "bias", apd - reference, 1, "ms", name)
+
+
+def _slab() -> Iterator[Row]:
+    from carna.ep.tissue.niederer import ELEVEN_CODES, FAR_CORNER, niederer, richardson
+
+    for spacing, dt in ((0.5, 0.05), (0.2, 0.02), (0.1, 0.01)):
+        found = niederer(spacing, dt)
+        mean, sd = np.array(ELEVEN_CODES[spacing]).T
+        inside = int((np.abs(found.times_ms - mean) <= sd).sum())
+        group = f"{spacing:g} mm"
+        yield _row(
+            "Niederer 2011", "O", "points within the 11 codes' mean +- SD", "hits", inside, 9, "1", group
+        )
+        corner = found.activation_ms[FAR_CORNER]
+        yield _row("Niederer 2011", "O", "far corner", "mean", corner, 1, "ms", group)
+    fine = {h: niederer(h, 0.01, order=4).times_ms for h in (0.2, 0.1)}
+    exact = richardson(fine[0.2], fine[0.1], 4)
+    yield _row("Niederer 2011", "P", "far corner, extrapolated from order 4", "mean", exact[7], 1, "ms")
+    for spacing in (0.25, 0.5):
+        off = np.abs(niederer(spacing, 0.05, calibrated=True).times_ms - exact)
+        share, least = (0.05, 0.7) if spacing == 0.25 else (0.08, 1.5)
+        inside = int((off <= np.maximum(share * exact, least)).sum())
+        task = f"calibrated, points within max({share:.0%}, {least:g} ms) of the extrapolation"
+        yield _row("Niederer 2011", "P", task, "hits", inside, 9, "1", f"{spacing:g} mm")
+
+
+def _velocity() -> Iterator[Row]:
+    from carna.ep import conduction, load
+
+    table = conduction(load("tt2006", "epi"), 0.02, 2)
+    for diffusion, reference in ((0.0953, 0.614), (0.01258, 0.223)):
+        velocity = table.c0 * np.sqrt(diffusion)
+        task = f"velocity without a grid, D {diffusion:g} mm2/ms, against a fine cable"
+        yield _row("cable", "O", task, "bias", velocity / reference - 1, 1)
+
+
+def _eikonal() -> Iterator[Row]:
+    from carna.ep.eikonal import arrival_times, medium
+
+    n = 81
+    fibre = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
+    everywhere = np.ones((n, n, n), bool)
+    tissue = medium(everywhere, (0.4,) * 3, (0.6, 0.2), np.broadcast_to(fibre, (n, n, n, 3)))
+    found = arrival_times(tissue, [(n // 2,) * 3])
+    away = (np.argwhere(everywhere) - n // 2).reshape(n, n, n, 3) * 0.4
+    along = away @ fibre
+    exact = np.sqrt(along**2 / 0.36 + np.maximum((away**2).sum(-1) - along**2, 0) / 0.04)
+    far = np.linalg.norm(away, axis=-1) >= 4.0
+    error = np.abs(found - exact)[far] / exact[far]
+    for metric, value in (("mae", error.mean()), ("max_distance", error.max())):
+        yield _row(
+            "ellipsoid", "P", "eikonal arrival, share of the exact time", metric, value, int(far.sum())
+        )
+
+
+def _electrograms() -> Iterator[Row]:
+    from carna.ep.mapping import annotate, synthetic_unipolar, with_noise
+
+    truth = np.random.default_rng(0).uniform(-60, 110, 400)
+    clean = synthetic_unipolar(200 + truth, 1000.0, 500)
+    for snr_db in (26, 20, 14):
+        signals = with_noise(clean, snr_db, 1)
+        found = annotate(
+            signals, 1000.0, reference_ms=200, window_ms=(-100.0, 150.0), rule="steepest_descent"
+        )
+        off = float(np.sqrt(np.nanmean((found.lat_ms - truth) ** 2)))
+        task = "local activation time by steepest descent, rms error"
+        yield _row("virtual electrograms", "P", task, "sd", off, 400, "ms", f"{snr_db} dB")
+
+
+def _fibres() -> Iterator[Row]:
+    from carna.heart.anatomy import Anatomy
+    from carna.heart.ventricles import ventricles
+
+    anatomy = Anatomy()
+    for spacing in (1.0, 0.4):
+        made = ventricles(anatomy, spacing_mm=spacing)
+        off = made.tissue_ml / anatomy.tissue_ml - 1
+        yield _row(
+            "virtual heart", "P", "muscle against the closed form", "bias", off, 1, "1", f"{spacing:g} mm"
+        )
