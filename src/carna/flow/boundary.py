@@ -61,6 +61,16 @@ DEFAULTS: Mapping[str, Known] = MappingProxyType(
             "1",
             "outlet flow follows radius to this power; Huo & Kassab 2007 have 7/3, Murray 3",
         ),
+        "viscosity_mPas": Known(4.0, 3.3, 4.8, "mPa.s", "whole blood at high shear; haematocrit decides"),
+        "expansion": Known(
+            1.52, 1.0, 2.0, "1", "jet loss at an expansion; Young & Tsai 1973, range over published fits"
+        ),
+        "renal_flow_ml_s": Known(
+            8.0, 5.0, 11.0, "mL/s", "one kidney at rest; about a tenth of the cardiac output"
+        ),
+        "renal_reserve": Known(
+            1.8, 1.3, 2.4, "1", "hyperaemic over resting renal flow; dopamine or papaverine, wide"
+        ),
         "velocity_m_s": Known(
             0.35, 0.2, 0.5, "m/s", "hyperaemic mean velocity, the fixed-flow QFR convention"
         ),
@@ -253,3 +263,54 @@ def coronary(
         int(n): Outlet(float(total * share.sum() / s), venous, 0.32) for n, s in zip(ends, share, strict=True)
     }
     return Boundary(pressure, MappingProxyType(outlets), assumed=MappingProxyType(assumed))
+
+
+def renal(
+    vessels: Network,
+    *,
+    pressure_mmHg: float | None = None,
+    flow_ml_s: float | None = None,
+    state: Literal["rest", "hyperaemia"] = "rest",
+    reserve: float | None = None,
+    exponent: float | None = None,
+    reference_mm: npt.ArrayLike | None = None,
+) -> Boundary:
+    """Return the conditions of one kidney's artery.
+
+    Parameters
+    ----------
+    vessels : Network
+    pressure_mmHg : float, optional
+        Mean aortic pressure.
+    flow_ml_s : float, optional
+        Resting flow to this kidney without the narrowing, mL/s.
+    state : {"rest", "hyperaemia"}
+        Hyperaemia, by dopamine for instance, multiplies flow by the reserve.
+    reserve : float, optional
+        Hyperaemic over resting flow.
+    exponent, reference_mm
+        As in `coronary`.
+    """
+    assumed: dict[str, float] = {}
+    given = {
+        "pressure_mmHg": pressure_mmHg,
+        "renal_flow_ml_s": flow_ml_s,
+        "renal_reserve": reserve,
+        "exponent": exponent,
+    }
+    for name, value in given.items():
+        if value is None:
+            given[name] = assumed[name] = DEFAULTS[name].value
+    flow = float(given["renal_flow_ml_s"] or 0) * (
+        float(given["renal_reserve"] or 1) if state == "hyperaemia" else 1.0
+    )
+    return replace(
+        coronary(
+            vessels,
+            pressure_mmHg=given["pressure_mmHg"],
+            flow_ml_s=flow,
+            exponent=given["exponent"],
+            reference_mm=reference_mm,
+        ),
+        assumed=MappingProxyType(assumed),
+    )

@@ -1,0 +1,142 @@
+"""From a tree as it came to a network that a solver may trust, or a sentence that says why not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from carna.errors import InputError
+from carna.flow.geometry.centrelines import clean
+from carna.flow.network import Network, network
+from carna.space import VesselTree
+
+Floats = npt.NDArray[np.float64]
+
+# Outlets may be a little wider than the inlet (a narrowed ostium); not by this much.
+INVERTED: Final = 1.5
+# Centre lines nearer than this share of the two radii, that far apart along the vessel, touch.
+TOUCH: Final = 0.6
+APART: Final = 4.0
+
+
+def prepare(
+    tree: VesselTree, *, radius_mm: npt.ArrayLike | None = None, inlet: int | None = None
+) -> tuple[Network, tuple[str, ...]]:
+    """Clean a tree, root it and check it.
+
+    Parameters
+    ----------
+    tree : VesselTree
+    radius_mm : (n,) float, optional
+        Radii where the tree brings none (`radius_field` looks for them in a file's fields).
+    inlet : int, optional
+        Point of ``tree`` where blood enters; the widest end by default.
+
+    Returns
+    -------
+    Network
+    tuple of str
+        What was mended.
+
+    Raises
+    ------
+    InputError
+        Disconnected, looped, inverted, self-touching, without radii, or not in millimetres.
+    """
+    given = tree if radius_mm is None else VesselTree(tree.points, tree.edges, np.nan_to_num(radius_mm))
+    cleaned = clean(given)
+    root = None
+    if inlet is not None:
+        root = int(np.argmin(np.linalg.norm(cleaned.tree.points - tree.points[inlet], axis=1)))
+    vessels = network(cleaned.tree, inlet=root)
+    check(vessels)
+    return vessels, cleaned.notes
+
+
+def check(vessels: Network) -> None:
+    """Refuse a network that can't be blood vessels.
+
+    Raises
+    ------
+    InputError
+        If it is inverted (the inlet far narrower than an outlet) or touches itself.
+    """
+    ends = [vessels.segments[n][-1] for n in vessels.outlets]
+    first = vessels.segments[0]
+    head = float(np.median(vessels.radius_mm[first[: max(2, len(first) // 4)]]))
+    wide = float(max(np.median(vessels.radius_mm[vessels.segments[n]]) for n in vessels.outlets))
+    if wide > INVERTED * head:
+        raise InputError(
+            f"an inverted tree: radius {head:.2g} mm at the inlet, {wide:.2g} mm in an outlet's branch",
+            needed="blood entering at the wide end",
+            fix=f"give the inlet; the ends are at points {[int(first[0]), *map(int, ends)]}",
+        )
+    touch = touching(vessels)
+    if touch is not None:
+        a, b, apart = touch
+        raise InputError(
+            f"a vessel that touches itself: points {a} and {b} are {apart:.2g} mm apart with radii of "
+            f"{vessels.radius_mm[a]:.2g} and {vessels.radius_mm[b]:.2g} mm, far apart along the vessel",
+            needed="centre lines apart by more than their lumens",
+            fix="part the two vessels in the segmentation, or drop the branch that isn't one",
+        )
+
+
+def touching(vessels: Network) -> tuple[int, int, float] | None:
+    """Return the nearest two points whose lumens merge far from any bifurcation, with their distance, mm."""
+    from scipy.spatial import cKDTree
+
+    reach = 2 * TOUCH * float(vessels.radius_mm.max())
+    pairs = cKDTree(vessels.points).query_pairs(reach, output_type="ndarray")
+    if not len(pairs):
+        return None
+    a, b = pairs.T
+    both = vessels.radius_mm[a] + vessels.radius_mm[b]
+    apart = np.linalg.norm(vessels.points[a] - vessels.points[b], axis=1)
+    near = apart < TOUCH * both
+    a, b, both, apart = a[near], b[near], both[near], apart[near]
+    far = vessels.from_inlet_mm
+    whose = np.zeros(len(vessels.points), np.int64)
+    for n in range(len(vessels) - 1, -1, -1):
+        whose[vessels.segments[n][1:]] = n
+    meet = _fork_mm(vessels, far)[whose[a], whose[b]]
+    # On one way from the inlet, the nearer of the two is where their ways part.
+    way = far[a] + far[b] - 2 * np.minimum(meet, np.minimum(far[a], far[b]))
+    bad = way > APART * both
+    if not bad.any():
+        return None
+    worst = int(np.argmin(np.where(bad, apart / both, np.inf)))
+    return int(a[worst]), int(b[worst]), float(apart[worst])
+
+
+def _fork_mm(vessels: Network, far: Floats) -> Floats:
+    """Distance from the inlet at which the ways to two segments part: (s, s) mm."""
+    count = len(vessels)
+    tail = np.array([far[at[-1]] for at in vessels.segments])
+    paths = [vessels.path(n) for n in range(count)]
+    fork = np.empty((count, count))
+    for n in range(count):
+        for m in range(n, count):
+            shared = [a for a, b in zip(paths[n], paths[m], strict=False) if a == b]
+            fork[n, m] = fork[m, n] = tail[shared[-1]] if shared else 0.0
+    return fork
+
+
+def radius_field(fields: dict[str, Floats], count: int) -> Floats | None:
+    """Return the one field of a centreline file that can be its radii, or None.
+
+    Some programs write radii under a name that says nothing, such as ``scalars``. A field can be radii if it
+    has one positive value a point, from 0.1 to 50; two such fields are one too many.
+    """
+    fit = [
+        values
+        for values in fields.values()
+        if np.shape(values) == (count,)
+        and np.isfinite(values).all()
+        and np.ptp(values) > 0
+        and np.min(values) >= 0.1
+        and np.max(values) <= 50
+    ]
+    return np.asarray(fit[0], float) if len(fit) == 1 else None
