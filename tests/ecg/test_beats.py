@@ -143,6 +143,15 @@ def test_wander_and_hum_alone_have_few_beats(rng: np.random.Generator) -> None:
     assert len(find_beats(rng.normal(0, 0.1, (1, 60 * 250)), 250).sample) < 20
 
 
+@pytest.mark.parametrize("seconds", [10, 130])
+def test_no_beat_is_found_twice(seconds: int) -> None:
+    """On a steep ramp every wave is wide and smooth: both its slopes may pass for beats."""
+    t = np.arange(seconds * 250) / 250
+    for ecg in (5 * t, lead(regular(70, seconds), seconds, 250) + t):
+        found = find_beats(ecg[None], 250).sample
+        assert (np.diff(found) >= 0.09 * 250).all()
+
+
 def test_what_is_no_ecg_is_refused() -> None:
     with pytest.raises(InputError, match="shape"):
         find_beats(np.zeros(500), 500)

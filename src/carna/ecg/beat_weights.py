@@ -1,8 +1,8 @@
 """What a beat looks like: the learned scores of `beats`, and their card.
 
 A score is a network of one hidden layer on the seventeen ratios of `candidates.NAMES`: ``bias + outer .
-tanh(offset + x . inner)``, the natural logarithm of the odds that a candidate is a beat. Its 18 units are the
-mean of three networks of six, learned from different draws of the same material. There are two scores, one
+tanh(offset + x . inner)``, the natural logarithm of the odds that a candidate is a beat. Its 48 units are the
+mean of eight networks of six, learned from different draws of the same material. There are two scores, one
 per pass.
 
 Learned from

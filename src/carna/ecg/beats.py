@@ -136,6 +136,7 @@ def find_beats(
 
 def _stretch(ecg: NDArray[np.floating], rate_hz: float, scores: tuple[Score, ...]) -> Beats:
     """Beats of one stretch."""
+    refractory = round(REFRACTORY_S * rate_hz)
     view = trace(ecg, rate_hz)
     cand = candidates(view)
     share = view.weight.mean(1).astype(np.float64)
@@ -157,9 +158,11 @@ def _stretch(ecg: NDArray[np.floating], rate_hz: float, scores: tuple[Score, ...
     for arrest in arrests:
         mine &= (cand.time_s[kept] < arrest.start_s) | (cand.time_s[kept] > arrest.stop_s)
     kept, trust = kept[mine], trust[mine]
-    centre, wide = _centred(view, cand)
-    at = _peaks(ecg, rate_hz, view, centre[kept], wide[kept])
+    centre, wide = _centred(view, cand, kept)
+    at = _peaks(ecg, rate_hz, view, centre, wide)
     order = np.argsort(at, kind="stable")
+    # both slopes of one wave may have passed for beats, and now lie on its one peak
+    order = order[np.diff(at[order], prepend=-refractory) >= refractory / 2]
     return Beats(at[order], confidence[kept][order], trust[order], share, arrests)
 
 
@@ -228,24 +231,27 @@ def _trust(confidence: Floats) -> Floats:
     return np.asarray(uniform_filter1d(confidence, min(TRUST_BEATS, 2 * len(confidence) - 1), mode="nearest"))
 
 
-def _centred(view: Trace, cand: Candidates) -> tuple[Ints, Bools]:
-    """Working samples of the candidates, a wide smooth one at its largest deflection, and which are wide.
+def _centred(view: Trace, cand: Candidates, kept: Ints) -> tuple[Ints, Bools]:
+    """Working samples of the beats kept, a wide smooth one at its largest deflection, and which are wide.
 
     Its two slopes, not its peak, are the maxima of the QRS band.
     """
-    at = cand.at.copy()
-    smooth = cand.broad - cand.size > SMOOTH
+    at = cand.at[kept]
+    smooth = (cand.broad - cand.size)[kept] > SMOOTH
     wide = np.flatnonzero(smooth)
     if len(wide):
         lead = int(np.argmax((view.weight * view.level).mean(1)))
         signal, n = view.leads[lead], view.leads.shape[1]
         reach, around = round(WIDE_S * view.rate_hz), round(0.3 * view.rate_hz)
-        near = np.clip(at[wide, None] + np.arange(-around, around + 1), 0, n - 1)
-        waves = signal[near]
-        waves = np.abs(waves - np.median(waves, axis=1, keepdims=True))[
-            :, around - reach : around + reach + 1
-        ]
-        at[wide] += np.argmax(waves, axis=1) - reach
+        offset = np.arange(-around, around + 1)
+        waves = signal[np.clip(at[wide, None] + offset, 0, n - 1)]
+        waves = np.abs(waves - np.median(waves, axis=1, keepdims=True))
+        # less than halfway to the next beat: two fast beats must not meet on the T wave between them
+        least = REFRACTORY_S / 2 * view.rate_hz
+        before = (np.diff(at, prepend=-n)[wide, None] - least) / 2
+        after = (np.diff(at, append=2 * n)[wide, None] - least) / 2
+        mine = (np.abs(offset) <= reach) & (-offset <= before) & (offset <= after)
+        at[wide] += offset[np.argmax(np.where(mine, waves, -1), axis=1)]
     return np.asarray(np.clip(at, 0, view.leads.shape[1] - 1)), smooth
 
 
