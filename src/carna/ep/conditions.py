@@ -7,12 +7,17 @@ too: they are presets to start from, not a measurement of any heart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from carna.ep.change import Change
 from carna.errors import InputError
+
+if TYPE_CHECKING:
+    from carna.ep.cell.model import CellModel
 
 HEALTHY: Mapping[str, float] = {"K_o": 5.4, "ATP_i": 6.8}  # mmol/L
 
@@ -143,3 +148,42 @@ def fibrosis() -> Change:
         conduction=0.5,
         source="Roney et al. 2016, doi:10.1093/europace/euw365",
     )
+
+
+def graded(
+    model: CellModel, stage: Callable[[float], Change], degree: npt.ArrayLike, levels: int = 65
+) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """Return a condition that differs from place to place, as tissue takes it.
+
+    Parameters
+    ----------
+    model : CellModel
+    stage : callable
+        The condition at a degree, such as `ischaemia_1a` of a minute.
+    degree : array
+        Degree at each place, of any shape; within what ``stage`` accepts.
+    levels : int
+        Stages that are asked for, from the least to the greatest degree; linear between them.
+
+    Returns
+    -------
+    varied : dict of str to array, float32
+        The model's parameters by their names, in the shape of ``degree``.
+    conduction : array, float32
+        Factor on the conductivity.
+
+    Examples
+    --------
+    >>> from carna.ep.cell import load
+    >>> varied, _ = graded(load("tt2006_ischaemic"), ischaemia_1a, [0.0, 5.0])
+    >>> [round(float(k), 2) for k in varied["Ko"]]
+    [5.4, 7.0]
+    """
+    degree = np.asarray(degree, float)
+    at = np.linspace(degree.min(), degree.max(), levels)
+    changes = [stage(float(x)) for x in at]
+    columns = [c.parameters(model) for c in changes]
+    varied = {
+        name: np.interp(degree, at, [c[name] for c in columns]).astype(np.float32) for name in columns[0]
+    }
+    return varied, np.interp(degree, at, [c.conduction for c in changes]).astype(np.float32)

@@ -11,6 +11,7 @@ not repolarise has none, is counted in ``answered`` and left out of ranks; varia
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -129,7 +130,8 @@ def local(
     factors[np.arange(count), np.arange(count)] += step
     factors[count + np.arange(count), np.arange(count)] -= step
     found = outputs(model, names, factors, protocol)
-    value = (found[:count] - found[count:-1]) / (2 * step) / found[-1]
+    own = np.where(found[-1] == 0, np.nan, found[-1])  # no percent of nothing
+    value = (found[:count] - found[count:-1]) / (2 * step) / own
     none = np.full_like(value, np.nan)
     answered = float(np.isfinite(found[:, 0]).mean())
     return Effects(tuple(names), tuple(OUTPUTS), value, none, none, answered, "local")
@@ -205,7 +207,7 @@ def sobol(
     InputError
         If a cell within the spread has no action potential: shares of a variance with holes mean nothing.
     """
-    from scipy.stats import sobol_indices, uniform
+    from scipy.stats import DegenerateDataWarning, sobol_indices, uniform
 
     count = len(names)
     _check(names, 0 < spread < 1 and base & (base - 1) == 0, f"a spread of {spread:g} on {base} samples")
@@ -225,7 +227,10 @@ def sobol(
     indices = sobol_indices(
         func=of, n=base, dists=[uniform(1 - spread, 2 * spread)] * count, rng=np.random.default_rng(seed)
     )
-    drawn = indices.bootstrap(confidence_level=0.95)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        # What has no effect at all has no spread, and gets NaN.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        drawn = indices.bootstrap(confidence_level=0.95)
     first, total = np.asarray(indices.first_order).T, np.asarray(indices.total_order).T
 
     def effects(value: Floats, interval: object, method: str) -> Effects:
