@@ -47,6 +47,7 @@ LOOSE = (0.36, 0.35, 0.15, 0.82)  # the same, for windows beside two that show i
 NEAR_HZ, ABOVE_HZ = 1.5, 12.0
 LEAST_MV = 0.2
 FASTEST_HZ = 4.9  # 294 per minute: beyond this nothing is called a beat
+SINE_HZ, SINE = 4.2, 0.972  # flutter from 250 per minute, when nearly all power lies at one frequency
 MOST_LEADS = 2 / 3
 CLEAR, CLEAR_BPM = 0.9, 220.0
 GROUP = 16  # waves that are judged together
@@ -176,7 +177,9 @@ def _window(leads: Float, rate_hz: float) -> tuple[bool, bool, float, float]:
     shown = []
     for fullest, narrow, sharp, repeats in ((FULL, NARROW, SHARP, REPEATS), LOOSE):
         met = within & (full > fullest) & (near > narrow) & (above < sharp)
-        met &= (strongest > FASTEST_HZ) | (again < repeats)
+        # regular waves are beats if there is a QRS in them: a sine has no overtones
+        sine = (strongest > SINE_HZ) & (near > SINE)
+        met &= (strongest > FASTEST_HZ) | (again < repeats) | sine
         shown.append(bool(met.sum() >= MOST_LEADS * moves.sum()))
     return shown[0], shown[1], float(np.median(strongest)), float(size.max())
 

@@ -40,6 +40,7 @@ T_ZONE_S = 0.40
 BLUNTER, BLUNTER_COST = 0.5, 3.0  # per e-fold of sharpness lost beyond a factor of 1.6 within the T zone
 HASTE = (0.26, 0.38)  # of the usual interval: where a P wave before, or a T wave after, passes for a beat
 HASTE_COST = 4.0
+EDGE_S, CUT_S = 0.25, 0.06
 SMOOTH = 1.0  # slow envelope over that of the QRS band, natural logarithm: few real beats reach it
 WIDE_S = 0.12
 TRUST_BEATS = 21
@@ -154,7 +155,10 @@ def _stretch(ecg: NDArray[np.floating], rate_hz: float, scores: tuple[Score, ...
     arrests = fibrillating(view, cand.time_s[kept], confidence[kept])
     alone = p_alone(view, cand.at[kept])
     arrests += trains(view, cand.at[kept], alone)
-    mine = ~alone
+    # what the end of the recording cuts in half is as likely the end itself
+    mine = (
+        ~alone & (cand.time_s[kept] > CUT_S) & (cand.time_s[kept] < len(view.envelope) / view.rate_hz - CUT_S)
+    )
     for arrest in arrests:
         mine &= (cand.time_s[kept] < arrest.start_s) | (cand.time_s[kept] > arrest.stop_s)
     kept, trust = kept[mine], trust[mine]
@@ -238,6 +242,8 @@ def _centred(view: Trace, cand: Candidates, kept: Ints) -> tuple[Ints, Bools]:
     """
     at = cand.at[kept]
     smooth = (cand.broad - cand.size)[kept] > SMOOTH
+    # at the very end half a wave is missing, and its largest deflection is the cut
+    smooth &= (at >= EDGE_S * view.rate_hz) & (at < view.leads.shape[1] - EDGE_S * view.rate_hz)
     wide = np.flatnonzero(smooth)
     if len(wide):
         lead = int(np.argmax((view.weight * view.level).mean(1)))

@@ -410,7 +410,7 @@ def _inverted(cut: _Cut) -> Suspicion | None:
             continue
         for name, least in (("p", LEAST_P_MV), ("qrs", 2 * LEAST_MV), ("t", LEAST_T_MV)):
             wave = cut.wave(lead, name)
-            if wave is None or np.ptp(wave) < least:
+            if wave is None or not len(wave) or np.ptp(wave) < least:
                 continue
             high, low = float(wave.max()), float(-wave.min())
             if max(high, low) < 1.5 * min(high, low):
