@@ -49,8 +49,8 @@ def drug_safety(
 ) -> tuple[Item, ...]:
     """Simulate what drugs with measured channel block do to a ventricular cell, drug by drug.
 
-    The cell is endocardial (O'Hara-Rudy, CiPA v1), beats once a second for half a minute from its resting state,
-    and knows no sex, disease, metabolite or other drug. Slow blockers have not settled by then.
+    The cell is endocardial (O'Hara-Rudy, CiPA v1), beats once a second for half a minute from its resting
+    state, and knows no sex, disease, metabolite or other drug. Slow blockers have not settled by then.
     """
     seen = Evidence(record.origin.uid)
     found, others = _known(record)
@@ -58,7 +58,8 @@ def drug_safety(
         return tuple(_absent("the cell model is of adults", seen, codes.VALUE_UNKNOWN))
     potassium, said = _potassium(record)
     if not POTASSIUM_MM[0] <= potassium <= POTASSIUM_MM[1]:
-        return tuple(_absent(f"potassium is {said}, outside 2 to 8 mmol/L", seen, codes.VALUE_UNKNOWN))
+        why = f"potassium is {said}, outside 2 to 8 mmol/L"
+        return tuple(_absent(why, seen, codes.OUT_OF_RANGE))
     if not found:
         why = "no drug in the record has its block of six currents measured" + (
             f" (read: {', '.join(others[:5])}{' and more' if len(others) > 5 else ''})" if others else ""
@@ -70,8 +71,8 @@ def drug_safety(
         progress(0.0, drug.name)
         change_ms, change_percent = _simulate(drug, dose, potassium, draws, job.seed)
         conditions = (
-            f"{drug.name} at {dose:g} x {drug.cmax_nM:g} nmol/L free, potassium {said}, {BEATS} beats at 60/min, "
-            f"endocardial cell; {draws} draws"
+            f"{drug.name} at {dose:g} x {drug.cmax_nM:g} nmol/L free, potassium {said}, "
+            f"{BEATS} beats at 60/min, endocardial cell; {draws} draws"
         )
         items += _items(drug, change_ms, change_percent, conditions, seen)
         progress(1.0, drug.name)

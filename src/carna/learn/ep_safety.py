@@ -7,6 +7,7 @@ The two thresholds stand in `carna.ep.safety` and were fixed on the 12 training 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from carna.ep.drugs import cipa
 from carna.ep.safety import responses, risk
@@ -19,16 +20,14 @@ def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:
     drugs = sorted(cipa().values(), key=lambda d: d.group)
     found = responses(drugs, progress=progress)
     rows: list[Row] = []
-    for group, split in (("train", "fitted"), ("validation", "test")):
+    halves: tuple[tuple[str, Literal["fitted", "test"]], ...] = (("train", "fitted"), ("validation", "test"))
+    for group, split in halves:
         told = [(d, r) for d, r in zip(drugs, found, strict=True) if d.group == group]
         for drug, response in told:
             task = f"mean net charge over 1 to 4 x peak concentration (panel: {drug.risk} risk)"
-            rows.append(
-                Row("CiPA", "P", split, task, "mean", response.measure, None, 4, 0, "C/F", drug.name)  # type: ignore[arg-type]
-            )
+            rows.append(Row("CiPA", "P", split, task, "mean", response.measure, None, 4, 0, "C/F", drug.name))
         hits = sum(risk(r.measure) == d.risk for d, r in told)
         task = f"class by net charge, {group} drugs"
-        rows.append(
-            Row("CiPA", "H", split, task, "rate", hits / len(told), wilson(hits, len(told)), len(told), 0)
-        )  # type: ignore[arg-type]
+        share = hits / len(told)
+        rows.append(Row("CiPA", "H", split, task, "rate", share, wilson(hits, len(told)), len(told), 0))
     return tuple(rows)

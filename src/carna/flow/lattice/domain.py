@@ -239,7 +239,7 @@ def _cuts(
         which = np.full(len(at), -1)
         within = shape.distance(points[at] + 0.5 * step) < 0
         for n, opening in enumerate(openings):
-            ends = opening.beyond(points[at] + step) > 0
+            ends = (opening.beyond(points[at] + step) > 0) & (opening.beyond(points[at]) <= 0)
             which[within & ends & (opening.aside(points[at]) < 1.5 * opening.radius_mm)] = n
         solid = which < 0
         through, zero = at[~solid], np.zeros((~solid).sum(), np.int64)

@@ -177,8 +177,8 @@ def _edges(
         slots[at % nodes] += slots[at] - back
         slots[at] = back
     flow[:] = 0
-    # A driven flow: the odd parts are given, the even parts are at equilibrium (bouncing them back rings), and
-    # the density is what lets exactly the given mass through each node.
+    # A driven flow: the odd parts are given, the even parts are at equilibrium (bouncing them back rings),
+    # and the density is what lets exactly the given mass through each node.
     for n in range(len(node)):
         u[n, 3] = 0
         u[n, 4] = 1e-30
