@@ -36,26 +36,19 @@ def fluxes(run: Lattice) -> tuple[npt.NDArray[np.int32], Floats]:
     domain = run.domain
     n, padded = len(domain), domain.table.shape[1]
     f = run.populations
-    source, rate = np.empty((18, n), np.int32), np.zeros((18, n))
-    ends = np.zeros((19, n), bool)
-    ends[domain.link[:, 1], domain.link[:, 0] % padded] = True
-    after = _collided(run)
+    source, rate, total = np.full((18, n), padded, np.int32), np.zeros((18, n)), np.zeros(n)
     for q in range(1, 19):
-        back = OPPOSITE[q]
-        to = domain.table[back, :n]  # what leaves against q arrives there; it is the neighbour upstream
+        # In a steady flow what arrives at the far end of a link is what left here.
+        to = domain.table[OPPOSITE[q], :n]
         inner = to != q * padded + np.arange(n)
-        source[q - 1] = np.where(inner, to % padded, padded)
-        net = f[q, :n].astype(float) - after[back]
-        rate[q - 1] = np.where(inner | ends[q], np.maximum(net, 0), 0) / run.scale.dt_s
+        net = np.where(inner, f[q, :n].astype(float) - f.ravel()[to], 0.0)
+        source[q - 1][inner] = to[inner] % padded
+        rate[q - 1] = np.maximum(net, 0) / run.scale.dt_s
+        total += net / run.scale.dt_s
+    # What a node at an opening gives to the others beyond what it gets has come from outside.
+    _, first = np.unique(domain.link[:, 4], return_index=True)
+    rate[domain.link[first, 1] - 1, domain.edge] = np.maximum(-total[domain.edge], 0)
     return source, rate
-
-
-def _collided(run: Lattice) -> Floats:
-    """Return the populations (19, n) that leave each node: the arrivals at their targets, read backwards."""
-    domain = run.domain
-    n = len(domain)
-    # In a steady state what arrives at the far end of a link is what left here.
-    return np.asarray(run.populations.ravel()[domain.table[:, :n]], float)
 
 
 def wash(
