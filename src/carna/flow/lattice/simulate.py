@@ -19,7 +19,7 @@ from carna.progress import SILENT, Progress
 Floats = npt.NDArray[np.float64]
 
 FASTEST: Final = 0.3  # lattice speed, of a speed of sound of 0.577
-COARSEST: Final = 80.0  # Reynolds number of one cell
+COARSEST: Final = 62.0  # Reynolds number of one cell
 DRIVEN: Final = (
     25.0  # the same where a flow enters: above it a drawn-in profile rings, 35 was seen to diverge
 )
@@ -286,7 +286,7 @@ def simulate(
     _check(u, units, top_m_s, lattice_speed)
     n = len(domain)
     flow = np.concatenate(flows)[-(beat or stretch) :].mean(axis=0) * units.flow_ml_s
-    pressure = rho[:n] * units.pressure_mmHg
+    pressure = rho[:n] * units.pressure_mmHg + _level(openings)
     ends = [pressure[domain.edge[np.unique(link[link[:, 2] == o, 4])]].mean() for o in range(len(openings))]
     shear_Pa, oscillation = (None, None) if shear is None else shear.result()
     return Lattice(
@@ -371,14 +371,21 @@ def _links(
     return link, given
 
 
+def _level(openings: Mapping[int, Flow | Held]) -> float:
+    """Return the pressure, mmHg, that the lattice calls none: only differences move blood."""
+    held = [c.mmHg for c in openings.values() if isinstance(c, Held)]
+    return float(np.mean([v.mean if isinstance(v, Wave) else v for v in held])) if held else 0.0
+
+
 def _drive(
     openings: Mapping[int, Flow | Held], time_s: npt.NDArray[Any], units: Scale, ramp: npt.NDArray[Any]
 ) -> Floats:
     rows = np.empty((len(time_s), len(openings)))
+    level = _level(openings)
     for n, condition in openings.items():
         value = condition.ml_s if isinstance(condition, Flow) else condition.mmHg
         wave = value.at(time_s) if isinstance(value, Wave) else np.full(len(time_s), float(value))
-        rows[:, n] = wave * ramp if isinstance(condition, Flow) else wave * ramp / units.pressure_mmHg
+        rows[:, n] = ramp * (wave if isinstance(condition, Flow) else (wave - level) / units.pressure_mmHg)
     return rows
 
 
