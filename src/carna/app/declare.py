@@ -54,6 +54,8 @@ class Need:
     earlier : bool
         Ask for the newest part recorded before those of the needs above it, in any study of the patient;
         one without a date is neither earlier nor later.
+    arrived : bool
+        Ask for a record that arrived, not for what the images' headers say of the person.
     """
 
     doc: str
@@ -68,6 +70,7 @@ class Need:
     leads: tuple[str, ...] = ()
     finding: Concept | None = None
     earlier: bool = False
+    arrived: bool = False
 
     def refuses(self, print_: Fingerprint) -> str:
         """Return why a part does not fit, "" if it does."""

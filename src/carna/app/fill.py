@@ -86,9 +86,11 @@ def _parts(
     slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None
 ) -> tuple[list[Part], list[Part]]:
     of_kind = [p for p in study.parts if isinstance(p, slot.classes)]
-    if Record in slot.classes and not of_kind:
+    if Record in slot.classes and not of_kind and not slot.need.arrived:
         # What the images' headers say of the person stands in for a record.
         known = _of_patient(study)
+        if known is None and not slot.optional:
+            raise _missing(slot, [], {})
         return ([known] if known is not None else []), []
     if chosen is not None:
         of_kind = [p for p in of_kind if p.origin.uid == chosen]

@@ -39,7 +39,9 @@ LEVEL = 0.9
     stakes="high",
 )
 def drug_safety(
-    record: Annotated[Record, Need("what the patient takes, and a potassium where one was measured")],
+    record: Annotated[
+        Record, Need("what the patient takes, and a potassium where one was measured", arrived=True)
+    ],
     *,
     dose: Annotated[
         float, Setting("1", 0.1, 10, "free concentration, as a multiple of the usual peak")
