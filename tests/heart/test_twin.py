@@ -10,7 +10,7 @@ from carna.ep.reentry import Protocol, Restitution, screen
 from carna.errors import InputError
 from carna.heart.anatomy import Anatomy
 from carna.heart.scar import GREY, SCAR, Infarct
-from carna.heart.twin import Conduction, ablated, site_voxels, substrate, wilson
+from carna.heart.twin import Conduction, ablated, site_voxels, substrate
 from carna.heart.ventricles import Ventricles, ventricles
 
 CONDUCTION = Conduction(grey=0.4)
@@ -59,15 +59,8 @@ def test_an_ablation_takes_out_what_is_within_its_radius(heart: Ventricles) -> N
     assert np.linalg.norm((kept - target) * 2.5, axis=1).min() > 6.0
 
 
-def test_wilson_against_its_closed_form() -> None:
-    assert wilson(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-4)
-    assert wilson(5, 10) == pytest.approx((0.23659, 0.76341), abs=1e-4)
-
-
 def test_refusals(heart: Ventricles) -> None:
     with pytest.raises(InputError):
         Conduction(grey=0.0)
-    with pytest.raises(InputError):
-        wilson(3, 2)
     with pytest.raises(InputError):
         ablated(substrate(heart, CONDUCTION, *TABLES), heart, CONDUCTION, np.zeros((0, 3), int), 5.0)

@@ -8,15 +8,7 @@ import pytest
 
 from carna.errors import InputError
 from carna.learn.ecg_beats import matches
-from carna.learn.evaluate import by_patient, evaluate, wilson
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0)]
-)
-def test_wilson(hits, n, low, high):
-    """81 of 263 and 0 of 20 are worked examples of Newcombe 1998, Stat Med 17:857-872, method 3."""
-    assert wilson(hits, n) == pytest.approx((low, high), abs=5e-5)
+from carna.learn.evaluate import by_patient, evaluate
 
 
 def test_the_patient_is_the_unit():

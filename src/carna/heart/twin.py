@@ -20,7 +20,7 @@ from carna.heart.ventricles import Ventricles
 if TYPE_CHECKING:
     from carna.ep.reentry import Restitution, Substrate
 
-__all__ = ["Conduction", "ablated", "site_voxels", "substrate", "wilson"]
+__all__ = ["Conduction", "ablated", "site_voxels", "substrate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +131,3 @@ def ablated(
     rest[tuple(np.asarray(target).T)] = False
     burnt = distance_transform_edt(rest, sampling=heart.spacing_mm) <= radius_mm
     return of.without(burnt, _velocity(heart, conduction), np.asarray(heart.fibres, float))
-
-
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's interval of a share, 95 % by default (1927, doi:10.1080/01621459.1927.10502953).
-
-    Raises
-    ------
-    InputError
-        Not ``0 <= hits <= n`` with n at least 1.
-    """
-    if not (n >= 1 and 0 <= hits <= n):
-        raise InputError(f"{hits} of {n}", needed="0 <= hits <= n, n at least 1")
-    share, more = hits / n, z * z / n
-    middle = (share + more / 2) / (1 + more)
-    half = z * float(np.sqrt(share * (1 - share) / n + more / (4 * n))) / (1 + more)
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -29,9 +29,10 @@ from carna.ecg.measure import Matrix
 from carna.ecg.p_waves import follow
 from carna.ecg.rhythm import rhythm
 from carna.findings import Statement
+from carna.intervals import wilson
 from carna.learn.ecg_rhythm_data import recordings
 from carna.learn.ecg_statements import SETS, millivolts
-from carna.learn.evaluate import Row, wilson
+from carna.learn.evaluate import Row
 from carna.phantom.ecg import LEADS, RHYTHMS, arrhythmia, electrocardiogram, twelve
 from carna.progress import SILENT, Progress
 from carna.study import Ecg

@@ -23,6 +23,7 @@ from carna.ecg.kind_weights import VENTRICULAR_SCORE
 from carna.ecg.kinds import SUPRAVENTRICULAR, UNKNOWN, VENTRICULAR, told, trusted
 from carna.ecg.logistic import Logistic
 from carna.ecg.strips import read_strip, with_windows
+from carna.intervals import wilson
 from carna.learn import ecg_atria
 from carna.learn.ecg_rhythm_data import ludb_strips
 from carna.learn.ecg_rhythm_fit import (
@@ -39,7 +40,7 @@ from carna.learn.ecg_rhythm_fit import (
     material,
     plain_windows,
 )
-from carna.learn.evaluate import Row, wilson
+from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 
 Ints = NDArray[np.int64]

@@ -24,10 +24,11 @@ from carna.ecg import second
 from carna.ecg.criteria import judge
 from carna.ecg.criteria.scored import FEWEST
 from carna.ecg.second import FORMAT, NO, YES, Model, Trees, describe, models
+from carna.intervals import wilson
 from carna.learn import boosting
 from carna.learn.boosting import fit_trees
 from carna.learn.ecg_statements import SETS, Labelled, labelled
-from carna.learn.evaluate import Row, wilson
+from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 
 Floats = NDArray[np.float64]

@@ -30,7 +30,8 @@ from carna.ecg.criteria.reading import read_tracing
 from carna.ecg.criteria.scored import FEWEST, Score
 from carna.ecg.integrity import CHEST, EXCHANGES, FLAT, exchanged, lead_integrity
 from carna.findings import Statement
-from carna.learn.evaluate import Row, wilson
+from carna.intervals import wilson
+from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 from carna.study import Ecg, Record
 

@@ -35,7 +35,8 @@ from carna.ecg.delineate_weights import Network, from_arrays, networks
 from carna.ecg.measure import measure
 from carna.ecg.median import global_fiducials, median_beat
 from carna.findings import Events, Item, Statement
-from carna.learn.evaluate import Row, wilson
+from carna.intervals import wilson
+from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 from carna.study import Ecg
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from carna.ep.drugs import cipa
 from carna.ep.safety import responses, risk
-from carna.learn.evaluate import Row, wilson
+from carna.intervals import wilson
+from carna.learn.evaluate import Row
 from carna.progress import SILENT, Progress
 
 

@@ -82,18 +82,3 @@ def by_patient(values: Sequence[Sequence[float]], *, seed: int = 0, draws: int =
     means = sums[picks].sum(1) / np.maximum(counts[picks].sum(1), 1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a proportion (doi:10.1080/01621459.1927.10502953).
-
-    >>> [round(x, 3) for x in wilson(9, 10)]
-    [0.596, 0.982]
-    """
-    z = 1.959963984540054
-    if n == 0:
-        return 0.0, 1.0
-    p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.image import locate_heart
-from carna.learn.evaluate import Row, by_patient, wilson
+from carna.intervals import wilson
+from carna.learn.evaluate import Row, by_patient
 from carna.progress import SILENT, Progress
 
 Stack = npt.NDArray[Any]
