@@ -8,7 +8,7 @@ import pytest
 from carna.errors import Cancelled, InputError
 from carna.image import HeartRegion, locate_heart
 from carna.phantom import VirtualCase, VirtualPatient, make
-from carna.phantom.heart import LV_CAVITY
+from carna.phantom.labels import LV_CAVITY
 from carna.progress import Progress
 
 SPACING = (10.0, 1.4, 1.4)

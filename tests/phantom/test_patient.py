@@ -7,7 +7,7 @@ import pytest
 
 from carna.errors import InputError
 from carna.phantom import VirtualCase, VirtualPatient, draw, make
-from carna.phantom.heart import LV, LV_CAVITY, MYOCARDIUM, RV
+from carna.phantom.labels import LV, LV_CAVITY, MYOCARDIUM, RV
 from carna.phantom.mr import bssfp, signals
 from carna.phantom.patient import volume_ml
 
@@ -110,7 +110,7 @@ def test_large_hearts_get_more_slices() -> None:
 
 
 def test_impossible_patients_are_refused() -> None:
-    for wrong in ({"ef": 0.1}, {"heart_rate_bpm": 500.0}, {"rhythm": "flutter"}):
+    for wrong in ({"ef": 0.05}, {"heart_rate_bpm": 500.0}, {"rhythm": "flutter"}):
         with pytest.raises(InputError, match="needed"):
             VirtualPatient(**wrong)
     with pytest.raises(InputError, match="frames"):

@@ -17,7 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.errors import InputError
-from carna.phantom import body, heart
+from carna.phantom import body
+from carna.phantom.heart import Heart
+from carna.phantom.labels import (
+    ATRIAL_WALL,
+    ATRIUM,
+    BACKGROUND,
+    EPICARDIAL_FAT,
+    LV,
+    MYOCARDIUM,
+    PAPILLARY,
+    RV,
+    RV_WALL,
+    VESSEL,
+)
 
 Array = npt.NDArray[np.floating]
 
@@ -25,15 +38,15 @@ TR_MS, TE_MS, FLIP_DEG = 3.0, 1.5, 50.0
 
 # Tissue: relative proton density, T1 ms, T2 ms.
 _TISSUES = {
-    heart.RV: (1.00, 1500.0, 240.0),
-    heart.MYOCARDIUM: (0.80, 1000.0, 48.0),
-    heart.LV: (1.00, 1500.0, 240.0),
-    heart.PAPILLARY: (0.80, 1000.0, 52.0),
-    heart.RV_WALL: (0.80, 1000.0, 52.0),
-    heart.ATRIUM: (0.98, 1500.0, 230.0),
-    heart.ATRIAL_WALL: (0.75, 1000.0, 55.0),
-    heart.VESSEL: (1.00, 1500.0, 240.0),
-    heart.EPICARDIAL_FAT: (0.75, 300.0, 80.0),
+    RV: (1.00, 1500.0, 240.0),
+    MYOCARDIUM: (0.80, 1000.0, 48.0),
+    LV: (1.00, 1500.0, 240.0),
+    PAPILLARY: (0.80, 1000.0, 52.0),
+    RV_WALL: (0.80, 1000.0, 52.0),
+    ATRIUM: (0.98, 1500.0, 230.0),
+    ATRIAL_WALL: (0.75, 1000.0, 55.0),
+    VESSEL: (1.00, 1500.0, 240.0),
+    EPICARDIAL_FAT: (0.75, 300.0, 80.0),
     body.AIR: (0.0, 1000.0, 50.0),
     body.FAT: (0.80, 280.0, 80.0),
     body.MUSCLE: (0.75, 950.0, 35.0),
@@ -79,12 +92,12 @@ def signals() -> Array:
     table = np.zeros(256, dtype=np.float32)
     for label, tissue in _TISSUES.items():
         table[label] = bssfp(*tissue)
-    relative: Array = table / table[heart.LV]
+    relative: Array = table / table[LV]
     return relative
 
 
 def picture(
-    person: heart.Heart, plane: Plane, phases: Array, *, noise: float, seed: int
+    person: Heart, plane: Plane, phases: Array, *, noise: float, seed: int
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
     """Draw a cine of one plane.
 
@@ -128,9 +141,7 @@ def picture(
     for t, phase in enumerate(phases):
         found = [person.label(site, float(phase)) for site in sites]
         labels[t][near] = found[1]
-        layers_now = [
-            np.where(f == heart.BACKGROUND, b, table[f]) for f, b in zip(found, behind, strict=True)
-        ]
+        layers_now = [np.where(f == BACKGROUND, b, table[f]) for f, b in zip(found, behind, strict=True)]
         drawn = np.stack(layers_now).mean(axis=0)
         # Blood swirls: a pattern that changes through the beat, only where the signal is high.
         drawn *= 1.0 + 0.06 * np.sin(2.0 * np.pi * phase + 4.0 * flow) * (drawn > 0.7)
@@ -143,7 +154,7 @@ def picture(
     return cine, labels
 
 
-def _near_heart(person: heart.Heart, points: Array) -> npt.NDArray[np.bool_]:
+def _near_heart(person: Heart, points: Array) -> npt.NDArray[np.bool_]:
     """Where the heart can be at any phase; only there labels change."""
     sites = person.place(points)
     reach = person.radius_mm + person.wall_mm + person.crescent_mm(0.0) + 20.0

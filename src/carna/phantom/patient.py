@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.errors import InputError
-from carna.phantom import heart, mr
+from carna.phantom import mr
 from carna.phantom.ecg import Electrocardiogram, electrocardiogram
 from carna.phantom.heart import Heart
+from carna.phantom.labels import LV_CAVITY
 from carna.phantom.mr import Plane
 from carna.progress import SILENT, Progress
 
@@ -42,7 +43,7 @@ class VirtualPatient:
     heart_rate_bpm : float
         40 to 150.
     ef : float
-        Left ventricular ejection fraction, 0.20 to 0.75.
+        Left ventricular ejection fraction, 0.10 to 0.78.
     edv_ml : float
         Left ventricular end-diastolic volume, 60 to 350 mL.
     rv_edv_ml : float or None
@@ -146,7 +147,7 @@ class Series:
     cine : (t, k, r, c) uint16
         Magnitude pictures.
     labels : (t, k, r, c) uint8
-        Labels of `carna.phantom.heart`, exact at the pixel centres.
+        Labels of `carna.phantom.labels`, exact at the pixel centres.
     trigger_ms : (t,) float64
         Time of each frame after the R wave.
     """
@@ -322,7 +323,7 @@ def _plane(
     return Plane(name, affine, shape, thickness_mm)
 
 
-def volume_ml(series: Series, label: tuple[int, ...] = heart.LV_CAVITY) -> Array:
+def volume_ml(series: Series, label: tuple[int, ...] = LV_CAVITY) -> Array:
     """Volume (t,) [mL] of labels by summation of discs: what a reader of this series could measure."""
     voxel = abs(float(np.linalg.det(series.plane.affine[:3, :3])))
     volume: Array = np.isin(series.labels, label).sum(axis=(1, 2, 3)) * voxel / 1e3
