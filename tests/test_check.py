@@ -1,5 +1,6 @@
 """Every installed application keeps the contract, and the suite notices one that does not."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -9,13 +10,14 @@ from carna import codes
 from carna.app import Job, Need, Setting, application, applications
 from carna.check import check
 from carna.findings import Measurement, Region, Segment, Statement, Unknown
+from carna.phantom import virtual_scar
 from carna.study import Cine, Ecg
 
 FOUR = (codes.HEART_RATE,)
 
 
 # The ECG reading is the dearest of them; the others keep the suite itself honest in every `make check`.
-DEAR = {"drug_safety", "ecg_reading"}
+DEAR = {"drug_safety", "ecg_reading", "ep_twin"}
 
 
 @pytest.mark.parametrize(
@@ -117,3 +119,38 @@ def test_a_broken_promise_is_noticed(app, promise, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     broken = [o.promise for o in check(app).outcomes if not o.kept]
     assert any(promise in b for b in broken), broken
+
+
+@application(version="1", gives=(codes.HEART,))
+def beside(
+    labels: Annotated[Region, Need("ventricles", finding=codes.VENTRICLES)],
+    *,
+    turned: Annotated[bool, Setting(doc="whether what it says lies where the labels lie")] = True,
+    effort: Annotated[int, Setting("1", 1, 1000, "how long it thinks")] = 900,
+    job: Job,
+):
+    """Say again where the labels lie."""
+    job.progress(1.0, "")
+    EFFORTS.append(effort)
+    from carna.space import Grid
+
+    planes = tuple(p if turned else Grid(p.shape, np.eye(4), p.frame) for p in labels.planes)
+    return (replace(labels, id="h", code=codes.HEART, planes=planes, of=()),)
+
+
+EFFORTS: list[int] = []
+
+
+@pytest.mark.slow
+def test_what_was_said_before_turns_with_the_patient():
+    promise, case = "turning the patient turns the findings", virtual_scar()
+    for turned, kept in ((True, True), (False, False)):
+        report = check(replace(beside, quick={"turned": turned}), case)
+        assert {o.promise: o.kept for o in report.outcomes}[promise] is kept
+
+
+@pytest.mark.slow
+def test_the_suite_runs_what_is_dear_at_its_quick_value_only():
+    EFFORTS.clear()
+    check(replace(beside, quick={"effort": 7}), virtual_scar())
+    assert set(EFFORTS) == {7}

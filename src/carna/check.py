@@ -25,7 +25,7 @@ import numpy as np
 from carna.app import Application, Job, ready, run
 from carna.case import Case
 from carna.errors import Cancelled, CarnaError, ContractError, RenderError, SettingError
-from carna.findings import Absent, Measurement, Region, Shape, from_json, to_json
+from carna.findings import Absent, Findings, Item, Measurement, Region, Shape, from_json, to_json
 from carna.progress import Progress
 from carna.space import Floats, rotation
 from carna.study import Cine, Geometry, Image, Part, Planes, Study
@@ -133,9 +133,13 @@ def _declaration(app: Application, case: Case, study: str) -> None:
     _need(len(set(app.gives)) == len(app.gives), "a code is given twice")
 
 
+def _quick(app: Application, case: Case, study: str, job: Job | None = None) -> Findings:
+    return run(app, case, study, settings=app.quick, job=job)
+
+
 def _runs(app: Application, case: Case, study: str) -> None:
     _need(not ready(app, case, study), f"it is not ready: {ready(app, case, study)}")
-    found = run(app, case, study)
+    found = _quick(app, case, study)
     _need(
         any(not isinstance(i, Absent) for i in found.items),
         "everything is Absent on a case that meets its needs",
@@ -144,8 +148,10 @@ def _runs(app: Application, case: Case, study: str) -> None:
 
 def _settings(app: Application, case: Case, study: str) -> None:
     for name, knob in app.knobs.items():
-        for value in knob.choices or tuple(v for v in (knob.setting.low, knob.setting.high) if v is not None):
-            run(app, case, study, settings={name: knob.kind(value)})
+        ends = knob.choices or tuple(v for v in (knob.setting.low, knob.setting.high) if v is not None)
+        # What the application says is dear is run at its quick value only.
+        for value in () if name in app.quick else ends:
+            run(app, case, study, settings={**app.quick, name: knob.kind(value)})
         for limit, step in ((knob.setting.low, -1), (knob.setting.high, 1)):
             if limit is None:
                 continue
@@ -157,14 +163,14 @@ def _settings(app: Application, case: Case, study: str) -> None:
 
 
 def _deterministic(app: Application, case: Case, study: str) -> None:
-    first, second = (run(app, case, study, job=Job(seed=7)) for _ in range(2))
+    first, second = (_quick(app, case, study, Job(seed=7)) for _ in range(2))
     _need(first.uid == second.uid, "two runs with one seed differ")
 
 
 def _equivariant(app: Application, case: Case, study: str) -> None:
     motion = rotation((0.3, -0.5, 0.8), 23.0, about=(10.0, -20.0, 5.0))
-    here = run(app, case, study)
-    there = run(app, _moved(case, motion), study)
+    here = _quick(app, case, study)
+    there = _quick(app, _moved(case, motion), study)
     _need([i.id for i in here.items] == [i.id for i in there.items], "a turned patient has other items")
     for a, b in zip(here.items, there.items, strict=True):
         match a, b:
@@ -187,7 +193,7 @@ def _absent(app: Application, case: Case, study: str) -> None:
     empty = Case(case.patient, (Study("1.2.3", case.patient),))
     if not ready(app, empty, "1.2.3"):
         return  # it asks for nothing
-    found = run(app, empty, "1.2.3")
+    found = _quick(app, empty, "1.2.3")
     _need(all(isinstance(i, Absent) for i in found.items), "it finds something in an empty study")
     _need({i.code for i in found.items} == set(app.gives), "it keeps silent about a code it gives")
 
@@ -195,7 +201,7 @@ def _absent(app: Application, case: Case, study: str) -> None:
 def _cancelled(app: Application, case: Case, study: str) -> None:
     _need(app.takes_job, "it takes no job, so it can't be cancelled")
     try:
-        run(app, case, study, job=Job(progress=Progress(cancelled=lambda: True)))
+        _quick(app, case, study, Job(progress=Progress(cancelled=lambda: True)))
     except Cancelled:
         return
     raise ContractError(
@@ -205,7 +211,7 @@ def _cancelled(app: Application, case: Case, study: str) -> None:
 
 def _progress(app: Application, case: Case, study: str) -> None:
     seen: list[float] = []
-    run(app, case, study, job=Job(progress=Progress(lambda done, what: seen.append(done))))
+    _quick(app, case, study, Job(progress=Progress(lambda done, what: seen.append(done))))
     _need(bool(seen), "it reports no progress")
     _need(
         seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1,
@@ -215,19 +221,19 @@ def _progress(app: Application, case: Case, study: str) -> None:
 
 def _writes_nothing(app: Application, case: Case, study: str) -> None:
     with tempfile.TemporaryDirectory() as folder, _watched(Path(folder)) as strays:
-        run(app, case, study, job=Job(scratch=Path(folder)))
+        _quick(app, case, study, Job(scratch=Path(folder)))
     _need(not strays, f"it writes to {', '.join(strays[:3])}")
 
 
 def _round_trip(app: Application, case: Case, study: str) -> None:
-    found = run(app, case, study)
+    found = _quick(app, case, study)
     text, blobs = to_json(found)
     again, _ = to_json(from_json(text, blobs.__getitem__))
     _need(text == again, "what comes back from JSON differs")
 
 
 def _wording(app: Application, case: Case, study: str) -> None:
-    found = run(app, case, study)
+    found = _quick(app, case, study)
     for item in found.items:
         text = " ".join(str(getattr(item, field, "")) for field in ("rule", "why")).lower()
         used = [w for w in FORBIDDEN_WORDS if w in text]
@@ -238,7 +244,7 @@ def _renders(app: Application, case: Case, study: str) -> None:
     from carna.render import FORMATS
     from carna.render.carries import left_out
 
-    found = run(app, case, study)
+    found = _quick(app, case, study)
     for name, form in FORMATS.items():
         try:
             files = form.write((found,), case.only(study))
@@ -250,10 +256,13 @@ def _renders(app: Application, case: Case, study: str) -> None:
 
 
 def _moved(case: Case, motion: Floats) -> Case:
-    """Return the case after a rigid motion of the patient."""
+    """Return the case after a rigid motion of the patient; what was said before turns with the patient."""
     return replace(
         case,
         studies=tuple(replace(s, parts=tuple(_turned(p, motion) for p in s.parts)) for s in case.studies),
+        findings=tuple(
+            replace(f, items=tuple(_turned_item(i, motion) for i in f.items)) for f in case.findings
+        ),
     )
 
 
@@ -267,6 +276,16 @@ def _turned(part: Part, motion: Floats) -> Part:
             return replace(part, shape=part.shape.moved(motion))
         case _:
             return part
+
+
+def _turned_item(item: Item, motion: Floats) -> Item:
+    match item:
+        case Region():
+            return replace(item, planes=tuple(p.moved(motion) for p in item.planes))
+        case Shape():
+            return replace(item, shape=item.shape.moved(motion))
+        case _:
+            return item
 
 
 _WATCH: ContextVar[tuple[Path, list[str]] | None] = ContextVar("watch", default=None)

@@ -13,7 +13,7 @@ from carna.errors import InputError
 def weights_of(tissue, electrodes, sigma=0.2):
     layout = lay_out(tissue)
     op = second_order(tissue, layout, np.float64)
-    return layout, op, lead_weights(tissue, layout, op, electrodes, sigma)
+    return layout, op, lead_weights(tissue, layout, electrodes, sigma)
 
 
 @pytest.mark.parametrize("fibre", [(0.0, 0.0, 1.0), (0.0, 0.6, 0.8), (0.48, 0.64, 0.6)])

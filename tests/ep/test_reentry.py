@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carna.ep.eikonal import arrival_times, medium
-from carna.ep.reentry import Protocol, Restitution, Substrate, pace, screen
+from carna.ep.reentry import Protocol, Restitution, Substrate, excitations, pace, screen
 from carna.errors import InputError
 
 HEALTHY = Restitution([0, 50, 100, 200, 400], [180, 210, 230, 250, 260], [0.5, 0.8, 0.9, 1, 1])
@@ -32,6 +32,25 @@ def test_a_ring_re_enters_with_length_over_velocity():
     # Once round: every side of the ring is on the path, and the front turned one way only.
     assert {0, 59} <= set(blocked.circuit.path[:, 1]) & set(blocked.circuit.path[:, 2])
     assert (np.diff(blocked.circuit.times_ms) > 0).all()
+
+
+def test_every_voxel_of_the_ring_is_excited_once_a_lap():
+    substrate, length = ring()
+    times, voxels = excitations(substrate, [(0, 0, 30)], (250,), 2.5 * length / 0.5)
+    here = times[(voxels == (0, 30, 59)).all(axis=1)]
+    np.testing.assert_allclose(np.diff(here), length / 0.5, rtol=1e-3)
+    assert len(here) in (2, 3)
+    assert (np.diff(times) >= 0).all()
+    assert times[0] == pytest.approx(0)
+
+
+def test_tissue_that_nothing_reaches_is_no_matter():
+    """An island in the ring is never excited; its infinite times stay out of the cycle."""
+    substrate, length = ring()
+    mask = substrate.tissue.mask.copy()
+    mask[0, 30, 30] = True
+    with_island = Substrate(medium(mask, (1, 1, 1), 0.5), substrate.region, substrate.tables)
+    assert pace(with_island, [(0, 0, 30)], (250,)).cycle_ms == pytest.approx(length / 0.5, rel=1e-3)
 
 
 def test_without_one_way_block_the_fronts_meet_and_die():

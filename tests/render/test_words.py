@@ -58,3 +58,10 @@ def test_an_unknown_key_or_language_is_refused():
         words("en").text("no such key")
     with pytest.raises(InputError):
         words("fr")
+
+
+@pytest.mark.parametrize("name", ["aneurysm_flow", "coronary_ffr", "renal_ffr"])
+def test_all_that_is_said_of_vessels_has_a_chinese_name(name):
+    app = applications()[name]
+    said = (*app.gives, *app.may_give)
+    assert not [c for c in said if f"{c.scheme}:{c.value}" not in words("zh").concepts]

@@ -50,10 +50,14 @@ class Need:
     max_seconds : float
         A longer recording is for another application.
     finding : Concept or None
-        Ask for earlier findings of this concept instead of a part.
+        Ask for earlier findings of this concept instead of a part; where a part's class fits too, it is taken
+        if nothing was found.
     earlier : bool
         Ask for the newest part recorded before those of the needs above it, in any study of the patient;
         one without a date is neither earlier nor later.
+    vessel : str
+        Which vessels a geometry must be of, such as coronary. One that does not say is taken only where a
+        person names the application.
     arrived : bool
         Ask for a record that arrived, not for what the images' headers say of the person.
     """
@@ -71,9 +75,10 @@ class Need:
     finding: Concept | None = None
     earlier: bool = False
     arrived: bool = False
+    vessel: str = ""
 
-    def refuses(self, print_: Fingerprint) -> str:
-        """Return why a part does not fit, "" if it does."""
+    def refuses(self, print_: Fingerprint, *, asked: bool = True) -> str:
+        """Return why a part does not fit, "" if it does; ``asked``: a person named the application."""
         missing = [lead for lead in self.leads if lead not in print_.leads]
         reasons = (
             (
@@ -84,6 +89,14 @@ class Need:
             (
                 self.technique and print_.technique != self.technique,
                 f"technique {print_.technique or 'unknown'}, not {self.technique}",
+            ),
+            (
+                self.vessel and print_.vessel not in ("", self.vessel),
+                f"{print_.vessel} vessels, not {self.vessel}",
+            ),
+            (
+                self.vessel and not print_.vessel and not asked,
+                "it does not say which vessels it is of: name the application to run it",
             ),
             (self.ecg and print_.ecg != self.ecg, f"ECG kind {print_.ecg or 'unknown'}, not {self.ecg}"),
             (print_.phases < self.min_phases, f"{print_.phases} phases, fewer than {self.min_phases}"),
@@ -194,7 +207,8 @@ class Application:
     something to say, such as the measurements of a lead. ``stakes`` is "high" if the result can
     lead to treatment; ``validated`` says that it was proven on real patients, with the record in
     the documentation. ``models`` are the files of ``carna/models`` it uses; their hashes go into
-    the manifest of each run.
+    the manifest of each run. ``quick`` are settings that make a run of minutes one of seconds, coarse
+    and few: the contract suite, which runs it some twenty times, runs it so.
     """
 
     name: str
@@ -210,6 +224,7 @@ class Application:
     takes_job: bool = field(default=False)
     may_give: tuple[Concept, ...] = ()
     models: tuple[str, ...] = ()
+    quick: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -235,6 +250,7 @@ def application(
     validated: bool = False,
     may_give: tuple[Concept, ...] = (),
     models: tuple[str, ...] = (),
+    quick: Mapping[str, Value] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Any]], Application]:
     """Declare a function as an application.
 
@@ -268,6 +284,7 @@ def application(
         return Application(
             name, version, inspect.cleandoc(function.__doc__), gives, tuple(slots), MappingProxyType(knobs),
             function, cites, stakes, validated, takes_job, may_give, models,
+            MappingProxyType({name: knobs[name].take(value) for name, value in quick.items()}),
         )  # fmt: skip
 
     return declare

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from carna.app.declare import Application, Slot
 from carna.case import Case
@@ -33,21 +33,25 @@ class Filled:
 
 
 def ready(app: Application, case: Case, study: str) -> str:
-    """Return why an application can't run on a study, "" if it can."""
+    """Return why an application can't run on a study unasked, "" if it can."""
     try:
-        fill(app, case, study)
+        fill(app, case, study, asked=False)
     except NeedError as error:
         return str(error)
     return ""
 
 
-def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = NO_CHOICE) -> Filled:
+def fill(
+    app: Application, case: Case, study: str, choose: Mapping[str, str] = NO_CHOICE, *, asked: bool = True
+) -> Filled:
     """Return the arguments for an application from a case.
 
     Parameters
     ----------
     choose : mapping
         Slot name to part UID, or to the UID of findings, where a person has decided.
+    asked : bool
+        Whether a person named this application: then a part that does not say what it is of is taken.
 
     Raises
     ------
@@ -60,8 +64,8 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
     uids: dict[str, tuple[str, ...]] = {}
     repeated: dict[str, tuple[str, ...]] = {}
     for slot in app.slots:
-        if slot.need.finding is not None:
-            said = _findings(slot, case, study, choose.get(slot.name))
+        said = _said(slot, case, study, choose.get(slot.name), frozenset(prints))
+        if said is not None:
             arguments[slot.name] = _one_or_many(slot, [item for _, item in said])
             uids[slot.name] = tuple(f.uid for f, _ in said)
         elif slot.need.earlier:
@@ -69,7 +73,7 @@ def fill(app: Application, case: Case, study: str, choose: Mapping[str, str] = N
             arguments[slot.name] = _one_or_many(slot, before)
             uids[slot.name] = tuple(p.origin.uid for p in before)
         else:
-            parts, left_out = _parts(slot, examined, prints, choose.get(slot.name))
+            parts, left_out = _parts(slot, examined, prints, choose.get(slot.name), asked)
             repeated[slot.name] = tuple(p.origin.uid for p in left_out)
             arguments[slot.name] = _one_or_many(slot, [_dated(p, examined) for p in parts])
             uids[slot.name] = tuple(p.origin.uid for p in parts)
@@ -83,7 +87,7 @@ def _one_or_many(slot: Slot, found: list[Any]) -> Any:
 
 
 def _parts(
-    slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None
+    slot: Slot, study: Study, prints: Mapping[str, Fingerprint], chosen: str | None, asked: bool
 ) -> tuple[list[Part], list[Part]]:
     of_kind = [p for p in study.parts if isinstance(p, slot.classes)]
     if Record in slot.classes and not of_kind and not slot.need.arrived:
@@ -94,7 +98,7 @@ def _parts(
         return ([known] if known is not None else []), []
     if chosen is not None:
         of_kind = [p for p in of_kind if p.origin.uid == chosen]
-    reasons = {p.origin.uid: slot.need.refuses(prints[p.origin.uid]) for p in of_kind}
+    reasons = {p.origin.uid: slot.need.refuses(prints[p.origin.uid], asked=asked) for p in of_kind}
     fitting = [p for p in of_kind if not reasons[p.origin.uid]]
     if slot.many:
         if not fitting and not slot.optional:
@@ -181,6 +185,17 @@ def _repeats(a: Part, b: Part) -> bool:
         case Image(), Image():
             return a.grid.same(b.grid) and a.unit == b.unit
     return False
+
+
+def _said(
+    slot: Slot, case: Case, study: str, chosen: str | None, parts: frozenset[str]
+) -> list[tuple[Findings, Item]] | None:
+    """Return the findings that fill a need; None where it asks for a part, or takes one for want of any."""
+    if slot.need.finding is None or chosen in parts:
+        return None
+    if not any(issubclass(c, get_args(Part)) for c in slot.classes):
+        return _findings(slot, case, study, chosen)
+    return _findings(replace(slot, optional=True), case, study, chosen) or None
 
 
 def _findings(slot: Slot, case: Case, study: str, chosen: str | None) -> list[tuple[Findings, Item]]:

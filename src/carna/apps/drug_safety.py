@@ -11,7 +11,7 @@ import numpy as np
 from carna import codes
 from carna.app import Job, Need, Setting, application
 from carna.ep.drugs import Drug, cipa
-from carna.ep.safety import MEASURED, THRESHOLDS, counting_cell, risk
+from carna.ep.safety import MEASURED, THRESHOLDS, counting_cell, last_beat, risk
 from carna.findings import Absent, Evidence, Interval, Item, Measurement, Statement
 from carna.study import Record
 
@@ -109,20 +109,11 @@ def _simulate(
     drug: Drug, dose: float, potassium_mM: float, draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the change of APD90 (ms) and of net charge (%) in each draw; NaN without repolarisation."""
-    from carna.ep.cell.pace import pace
-
     cell = counting_cell()
     rng = np.random.default_rng(seed)
     nM = dose * (drug.cmax_nM or 0.0)
     changes = [{}, *(drug.drawn(rng).at(nM, dynamic_hERG=True).parameters(cell) for _ in range(draws))]
-    varied = sorted({name for c in changes for name in c})
-    values = {name: np.array([c.get(name, cell[name].value) for c in changes]) for name in varied}
-    values["Ko"] = np.full(len(changes), potassium_mM)
-    train = pace(cell, CYCLE_MS, BEATS - 1, parameters=values, dt_ms=DT_MS, precision="float64").cells
-    train["net_charge"][:] = 0.0
-    last = pace(cell, CYCLE_MS, 1, parameters=values, dt_ms=DT_MS, precision="float64", start=train)
-    apd, charge = last.apd90_ms[-1], np.asarray(last.cells["net_charge"], float)
-    charge = np.where(np.isfinite(apd), charge, np.nan)
+    charge, apd = last_beat(cell, changes, CYCLE_MS, BEATS, everywhere={"Ko": potassium_mM}, dt_ms=DT_MS)
     return apd[1:] - apd[0], 100 * (charge[1:] / charge[0] - 1)
 
 

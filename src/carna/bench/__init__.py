@@ -19,6 +19,7 @@ SUITES: Mapping[str, str] = {
     "beats": "carna.bench.beats",
     "ecg": "carna.bench.ecg",
     "ep": "carna.bench.ep",
+    "flow": "carna.bench.flow",
 }
 
 

@@ -33,7 +33,6 @@ from carna.errors import InputError
 if TYPE_CHECKING:
     from carna.ep.tissue.grid import Tissue
     from carna.ep.tissue.layout import Layout
-    from carna.ep.tissue.operator import Operator
 
 __all__ = ["CAPACITANCE_SURFACE", "lead_field", "lead_weights"]
 
@@ -41,6 +40,7 @@ CAPACITANCE_SURFACE = 1.4
 """``beta Cm``, uF/mm3: 140 /mm x 0.01 uF/mm2. Diffusion times this is conductivity: mm2/ms x uF/mm3 = S/m."""
 
 Floats = NDArray[np.floating]
+AT_ONCE = 3  # leads: their fields in double precision are larger than the cells' V
 
 
 def lead_field(
@@ -64,7 +64,6 @@ def lead_field(
 def lead_weights(
     tissue: Tissue,
     layout: Layout,
-    operator: Operator,
     electrodes_mm: Sequence[Sequence[tuple[float, float, float]]],
     conductivity_S_per_m: float,
 ) -> NDArray[np.float32]:
@@ -72,24 +71,32 @@ def lead_weights(
 
     Parameters
     ----------
-    tissue, layout, operator
+    tissue : Tissue
+        Its diffusion is what counts. A tissue that was `calibrated` to its grid conducts as it should, but
+        its diffusion is too large, unevenly so: give the one before calibration.
+    layout : Layout
         Of the run.
     electrodes_mm : sequence of one or two points
         k, r, c in mm from the first wall; two make a bipolar lead, the first less the second.
     conductivity_S_per_m : float
         Of the volume around.
     """
+    from carna.ep.tissue.operator import flow_into
+
     voxels = np.stack(np.unravel_index(layout.voxel[layout.used], layout.shape), -1)
     nodes_mm = voxels * np.asarray(tissue.spacing_mm) + tissue.origin_mm()
     # mm2/ms x uF/mm3 = mS/mm; a sheet or cable counts with one spacing of thickness.
     size = CAPACITANCE_SURFACE * float(np.prod(tissue.spacing_mm))
     out = np.zeros((len(electrodes_mm), layout.lanes), np.float32)
-    for n, points in enumerate(electrodes_mm):
-        if len(points) not in {1, 2}:
-            raise InputError(f"a lead of {len(points)} electrodes", needed="one, or two for a bipolar lead")
-        z = np.zeros(layout.lanes)
-        for point, sign in zip(points, (1.0, -1.0), strict=False):
-            z[layout.used] += sign * lead_field(nodes_mm, point, conductivity_S_per_m)
-        # operator.rate is -M^-1 A: the weight of V_i is -(A Z)_i = m_i * rate(Z)_i.
-        out[n] = size * operator.volume * operator.rate(z)
+    for first in range(0, len(electrodes_mm), AT_ONCE):
+        some = electrodes_mm[first : first + AT_ONCE]
+        z = np.zeros((layout.lanes, len(some)))
+        for n, points in enumerate(some):
+            if len(points) not in {1, 2}:
+                raise InputError(
+                    f"a lead of {len(points)} electrodes", needed="one, or two for a bipolar lead"
+                )
+            for point, sign in zip(points, (1.0, -1.0), strict=False):
+                z[layout.used, n] += sign * lead_field(nodes_mm, point, conductivity_S_per_m)
+        out[first : first + len(some)] = size * flow_into(tissue, layout, z).T
     return out

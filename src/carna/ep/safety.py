@@ -141,38 +141,73 @@ def responses(
     InputError
         If a drug has no peak concentration or no binding rates.
     """
-    from carna.ep.cell.pace import Cells, pace
-
     lacking = [d.name for d in drugs if d.cmax_nM is None]
     if lacking:
         raise InputError(f"no free peak concentration of {', '.join(lacking)}", needed="one for each drug")
     cell = counting_cell(variant)
     doses = [(d, (d.cmax_nM or 0.0) * m) for d in drugs for m in multiples]
     changes = [d.at(dose, dynamic_hERG=True).parameters(cell) for d, dose in doses]
-    varied = sorted({name for c in changes for name in c})
-    values = {name: np.array([c.get(name, cell[name].value) for c in changes]) for name in varied}
-    now: Cells | None = None
-    done = 0
-    while done < beats - 1:
-        some = min(50, beats - 1 - done)
-        now = pace(cell, CYCLE_MS, some, parameters=values, dt_ms=dt_ms, precision="float64", start=now).cells
-        done += some
-        progress(done / beats, f"beat {done} of {beats}")
-    if now is not None:
-        now["net_charge"][:] = 0.0
-    last = pace(cell, CYCLE_MS, 1, parameters=values, dt_ms=dt_ms, precision="float64", start=now)
-    charge = np.where(np.isfinite(last.apd90_ms[-1]), last.cells["net_charge"], np.nan)
-    progress(1.0, "net charge")
+    charge, apd90 = last_beat(cell, changes, CYCLE_MS, beats, dt_ms=dt_ms, progress=progress)
     size = len(multiples)
     return tuple(
         Response(
             d.name,
             np.array([dose for _, dose in doses[n * size : (n + 1) * size]]),
-            charge[n * size : (n + 1) * size].astype(float),
-            last.apd90_ms[-1, n * size : (n + 1) * size],
+            charge[n * size : (n + 1) * size],
+            apd90[n * size : (n + 1) * size],
         )
         for n, d in enumerate(drugs)
     )
+
+
+def last_beat(
+    cell: CellModel,
+    changes: Sequence[Mapping[str, float]],
+    cycle_ms: float,
+    beats: int,
+    *,
+    everywhere: Mapping[str, float] = MappingProxyType({}),
+    dt_ms: float,
+    progress: Progress = SILENT,
+) -> tuple[Floats, Floats]:
+    """Return the net charge over the last beat, C/F, and its APD90, ms, of a cell changed in several ways.
+
+    Parameters
+    ----------
+    cell : CellModel
+        A `counting_cell`.
+    changes : sequence of mapping of str to float, (n,)
+        Parameters and their values; those of the model where one is left out.
+    cycle_ms : float
+    beats : int
+    everywhere : mapping of str to float
+        Parameters that every one of them shares.
+    dt_ms : float
+    progress : Progress
+
+    Returns
+    -------
+    net_charge, apd90_ms : (n,) float
+        Both NaN where the beat did not end.
+    """
+    from carna.ep.cell.pace import Cells, pace
+
+    varied = sorted({name for c in changes for name in c})
+    values = {name: np.array([c.get(name, cell[name].value) for c in changes]) for name in varied}
+    values |= {name: np.full(len(changes), value) for name, value in everywhere.items()}
+    now: Cells | None = None
+    done = 0
+    while done < beats - 1:
+        some = min(50, beats - 1 - done)
+        now = pace(cell, cycle_ms, some, parameters=values, dt_ms=dt_ms, precision="float64", start=now).cells
+        done += some
+        progress(done / beats, f"beat {done} of {beats}")
+    if now is not None:
+        now["net_charge"][:] = 0.0
+    last = pace(cell, cycle_ms, 1, parameters=values, dt_ms=dt_ms, precision="float64", start=now)
+    progress(1.0, "net charge")
+    apd90 = last.apd90_ms[-1]
+    return np.where(np.isfinite(apd90), last.cells["net_charge"], np.nan).astype(float), apd90
 
 
 def risk(measure: float, thresholds: tuple[float, float] = THRESHOLDS) -> Risk:

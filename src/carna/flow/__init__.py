@@ -12,6 +12,8 @@
     lattice      L3: flow in three dimensions
     ffr          pressure ratios along a tree, values of record, pull-back, what-if
     uncertain    how sure a ratio is, and which input matters most
+    assess       all of it for one tree: lesions, pull-backs and what-if, each number with its band
+    sac          the sac of an aneurysm on its artery
     virtual      trees to learn and test with
 
 All take millimetres, mmHg, mL/s and seconds, and know nothing of files, codes or diagnoses.

@@ -292,25 +292,18 @@ def renal(
         As in `coronary`.
     """
     assumed: dict[str, float] = {}
-    given = {
-        "pressure_mmHg": pressure_mmHg,
-        "renal_flow_ml_s": flow_ml_s,
-        "renal_reserve": reserve,
-        "exponent": exponent,
-    }
+    given = {"pressure_mmHg": pressure_mmHg, "renal_flow_ml_s": flow_ml_s, "exponent": exponent}
+    if state == "hyperaemia":
+        given["renal_reserve"] = reserve
     for name, value in given.items():
         if value is None:
             given[name] = assumed[name] = DEFAULTS[name].value
-    flow = float(given["renal_flow_ml_s"] or 0) * (
-        float(given["renal_reserve"] or 1) if state == "hyperaemia" else 1.0
+    flow = float(given["renal_flow_ml_s"] or 0) * float(given.get("renal_reserve") or 1)
+    made = coronary(
+        vessels,
+        pressure_mmHg=given["pressure_mmHg"],
+        flow_ml_s=flow,
+        exponent=given["exponent"],
+        reference_mm=reference_mm,
     )
-    return replace(
-        coronary(
-            vessels,
-            pressure_mmHg=given["pressure_mmHg"],
-            flow_ml_s=flow,
-            exponent=given["exponent"],
-            reference_mm=reference_mm,
-        ),
-        assumed=MappingProxyType(assumed),
-    )
+    return replace(made, assumed=MappingProxyType({**made.assumed, **assumed}))

@@ -120,6 +120,7 @@ def ffr(
     *,
     lesions: tuple[Lesion, ...] | None = None,
     reference_mm: npt.ArrayLike | None = None,
+    least_diameter_mm: float = LEAST_DIAMETER_MM,
 ) -> Ffr:
     """Return the ratio of pressures along a tree and at each lesion's place of record.
 
@@ -133,18 +134,27 @@ def ffr(
         Those of `find_lesions` if left out.
     reference_mm : (n,) float, optional
         Healthy radius; `reference_radius` if left out.
+    least_diameter_mm : float
+        No number is read where the healthy vessel is narrower.
     """
     healthy = reference_radius(vessels) if reference_mm is None else np.asarray(reference_mm, float)
     if lesions is None:
         lesions = find_lesions(vessels, reference_mm=healthy)
     flow = steady(vessels, boundary, blood)
-    return Ffr(flow, healthy, tuple(_read(vessels, flow, lesion, lesions, healthy) for lesion in lesions))
+    return Ffr(
+        flow, healthy, tuple(_read(vessels, flow, x, lesions, healthy, least_diameter_mm) for x in lesions)
+    )
 
 
 def _read(
-    vessels: Network, flow: FlowResult, lesion: Lesion, every: tuple[Lesion, ...], healthy: Floats
+    vessels: Network,
+    flow: FlowResult,
+    lesion: Lesion,
+    every: tuple[Lesion, ...],
+    healthy: Floats,
+    least_mm: float,
 ) -> Read:
-    at, beyond, note = place_of_record(vessels, lesion, healthy, others=every)
+    at, beyond, note = place_of_record(vessels, lesion, healthy, others=every, least_diameter_mm=least_mm)
     head = lesion.points[0]
     return Read(
         lesion,
@@ -158,39 +168,52 @@ def _read(
 
 
 def place_of_record(
-    vessels: Network, lesion: Lesion, reference_mm: Floats, *, others: tuple[Lesion, ...] = ()
+    vessels: Network,
+    lesion: Lesion,
+    reference_mm: Floats,
+    *,
+    others: tuple[Lesion, ...] = (),
+    least_diameter_mm: float = LEAST_DIAMETER_MM,
 ) -> tuple[int, float, str]:
     """Return the point where a lesion's FFR is read, how far beyond its tail (mm), and a note if it's near.
 
     The middle of 10 to 20 mm beyond, along the vessel the lesion lies in, before the next of the ``others``
-    begins and while the healthy diameter is at least 1.5 mm; else the farthest such point.
+    begins and while the healthy diameter is at least ``least_diameter_mm``; else the farthest such point.
     """
     line = vessels.line_points(lesion.line)
     far = vessels.from_inlet_mm
     beyond = far[line] - lesion.end_mm
-    wide = 2 * reference_mm[line] >= LEAST_DIAMETER_MM
+    wide = 2 * reference_mm[line] >= least_diameter_mm
     follow = [x.start_mm for x in others if x.line == lesion.line and x.start_mm >= lesion.end_mm]
     fit = (beyond >= 0) & (np.cumsum(~wide & (beyond >= 0)) == 0)
     if follow:
         fit &= (far[line] <= min(follow)) | (beyond == 0)
     if not fit.any():
         last = int(line[np.flatnonzero(beyond >= 0)[0]])
-        return last, float(far[last] - lesion.end_mm), "the vessel is narrower than 1.5 mm beyond the lesion"
+        note = f"the vessel is narrower than {least_diameter_mm:g} mm beyond the lesion"
+        return last, float(far[last] - lesion.end_mm), note
     middle = sum(BEYOND_MM) / 2
     best = int(np.argmin(np.where(fit, np.abs(beyond - middle), np.inf)))
     note = ""
     if beyond[best] < BEYOND_MM[0] - 0.5:
-        why = "before the next lesion" if follow else "where the vessel ends or is narrower than 1.5 mm"
+        narrow = f"where the vessel ends or is narrower than {least_diameter_mm:g} mm"
+        why = "before the next lesion" if follow else narrow
         note = f"read {beyond[best]:.0f} mm beyond the lesion, {why}"
     return int(line[best]), float(beyond[best]), note
 
 
-def pull_back(vessels: Network, flow: FlowResult, line: tuple[int, ...]) -> PullBack:
+def pull_back(
+    vessels: Network,
+    flow: FlowResult,
+    line: tuple[int, ...],
+    *,
+    least_diameter_mm: float = LEAST_DIAMETER_MM,
+) -> PullBack:
     """Return the ratio from the inlet to the end of one vessel of `Network.lines`, with its PPG index."""
     whole = (*vessels.path(line[0])[:-1], *line)
     at = vessels.line_points(whole)
     far = vessels.from_inlet_mm[at]
-    narrow = np.flatnonzero(2 * vessels.radius_mm[at] < LEAST_DIAMETER_MM)
+    narrow = np.flatnonzero(2 * vessels.radius_mm[at] < least_diameter_mm)
     # A lesion may be narrower than that; a vessel that stays so is at its end.
     stop = len(at)
     while len(narrow) and narrow[-1] == stop - 1:
@@ -199,10 +222,11 @@ def pull_back(vessels: Network, flow: FlowResult, line: tuple[int, ...]) -> Pull
     stop = max(stop, 2)
     at, far = at[:stop], far[:stop]
     ratio = flow.ratio[at]
-    return PullBack(at, far, ratio, _index(far, ratio))
+    return PullBack(at, far, ratio, pull_back_index(far, ratio))
 
 
-def _index(along: Floats, ratio: Floats) -> float | None:
+def pull_back_index(along: Floats, ratio: Floats) -> float | None:
+    """Return the PPG index of a ratio (m,) along a vessel (m,) mm, None as `PullBack` says."""
     length, loss = along[-1] - along[0], ratio[0] - ratio[-1]
     if loss < 0.05 or length < FOCAL_MM:
         return None

@@ -6,6 +6,8 @@ doi:10.1016/0021-9290(73)90099-7; its viscous coefficient is known here from sec
 `entrance` adds what a flat profile costs while it becomes parabolic: 0.69 of rho u^2 in the throat for a
 long one (Hagenbach's factor, 1.38/2 rho u^2), less if the throat ends before, by its length over 0.06 Re D.
 
+`put` gives a measured law (`carna.flow.lattice.lesion.fit`) to a stretch of vessel in a tree.
+
 On the FDA nozzle at throat Re 500 (four laboratories: 221, 349, 417, 431 Pa) `profile` gives too little and
 `profile` with `entrance` comes into their range: see the tests.
 """
@@ -20,7 +22,8 @@ import numpy.typing as npt
 
 from carna.errors import InputError
 from carna.flow.blood import MMHG, Blood
-from carna.flow.steady import EXPANSION
+from carna.flow.network import Network
+from carna.flow.steady import EXPANSION, Losses
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,6 +104,54 @@ def entrance(
     share = 1 - np.exp(-4 * length_mm / develops) if develops > 0 else 1.0
     flat = 1 - (throat_mm / reference_mm) ** 4  # no narrowing, no flattening
     return Loss(0.0, float(HAGENBACH * share * flat * blood.density_kg_m3 / (2 * MMHG * area**2)))
+
+
+def put(lost: Losses, vessels: Network, first: int, last: int, law: Loss) -> Losses:
+    """Return the losses of a tree with the law between two of its points replaced.
+
+    In between, the loss grows as it did before; beyond ``last`` every point is shifted.
+
+    Parameters
+    ----------
+    lost : Losses
+        Of ``carna.flow.steady.losses``.
+    vessels : Network
+    first, last : int
+        Points of one segment, downstream in this order: a branch between them would make two flows of one.
+    law : Loss
+
+    Raises
+    ------
+    InputError
+        If no segment holds both, in this order.
+    """
+    for at in vessels.segments:
+        place = {int(point): n for n, point in enumerate(at)}
+        if place.get(first, len(at)) < place.get(last, -1):
+            i, j = place[first], place[last]
+            break
+    else:
+        raise InputError(
+            f"points {first} and {last}",
+            needed="two points of one segment, the first upstream",
+            fix="end the law where the vessel branches",
+        )
+    friction, jet = _within(lost.friction, at, i, j, law.linear), _within(lost.jet, at, i, j, law.quadratic)
+    return Losses(friction, jet)
+
+
+def _within(lost: Floats, at: npt.NDArray[np.int64], i: int, j: int, whole: float) -> Floats:
+    """Return one coefficient with `whole` between the i-th and the j-th point of a segment."""
+    here = lost[at]
+    # A segment's own first point counts for its parent.
+    here[0] = 0.0
+    before = here[j] - here[i]
+    share = (here[i : j + 1] - here[i]) / before if before > 0 else np.linspace(0, 1, j - i + 1)
+    here[j + 1 :] += whole - before
+    here[i : j + 1] = here[i] + share * whole
+    changed = lost.copy()
+    changed[at[1:]] = here[1:]
+    return changed
 
 
 def _jet(reference_mm: float, throat_mm: float, blood: Blood, factor: float) -> float:

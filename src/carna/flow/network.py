@@ -64,8 +64,7 @@ class Network:
 
     def along_mm(self, segment: int) -> Floats:
         """Distance of a segment's points from its head, mm: (m,)."""
-        steps = np.linalg.norm(np.diff(self.points[self.segments[segment]], axis=0), axis=1)
-        return np.concatenate(([0.0], np.cumsum(steps)))
+        return arclength(self.points[self.segments[segment]])
 
     @property
     def from_inlet_mm(self) -> Floats:
@@ -142,18 +141,18 @@ def network(tree: VesselTree, *, inlet: int | None = None) -> Network:
         )
     _check_radius(tree.radius_mm, count)
     _check_size(tree.points, tree.radius_mm)
-    neighbours = _neighbours(tree)
-    _check_tree(neighbours, tree)
-    ends = np.flatnonzero([len(n) == 1 for n in neighbours])
+    near = neighbours(tree.edges, count)
+    _check_tree(near, tree)
+    ends = np.flatnonzero([len(n) == 1 for n in near])
     if inlet is None:
         inlet = int(ends[np.argmax(tree.radius_mm[ends])])
-    elif not 0 <= inlet < count or len(neighbours[inlet]) != 1:
+    elif not 0 <= inlet < count or len(near[inlet]) != 1:
         raise InputError(
             f"inlet {inlet} of {count} points",
             needed="an end of the tree",
             fix=f"its ends are {ends.tolist()}",
         )
-    segments, parent = _walk(neighbours, inlet)
+    segments, parent = _walk(near, inlet)
     return Network(
         tree.points,
         tree.radius_mm,
@@ -163,34 +162,40 @@ def network(tree: VesselTree, *, inlet: int | None = None) -> Network:
     )
 
 
-def _walk(neighbours: list[list[int]], inlet: int) -> tuple[tuple[Ints, ...], Ints]:
+def _walk(near: list[list[int]], inlet: int) -> tuple[tuple[Ints, ...], Ints]:
     segments: list[Ints] = []
     parent: list[int] = []
-    waiting = [(inlet, neighbours[inlet][0], -1)]
+    waiting = [(inlet, near[inlet][0], -1)]
     while waiting:
         head, point, above = waiting.pop(0)
         line = [head, point]
-        while len(neighbours[point]) == 2:
-            point = next(n for n in neighbours[point] if n != line[-2])
+        while len(near[point]) == 2:
+            point = next(n for n in near[point] if n != line[-2])
             line.append(point)
         parent.append(above)
         segments.append(np.array(line))
-        waiting += [(point, n, len(segments) - 1) for n in neighbours[point] if n != line[-2]]
+        waiting += [(point, n, len(segments) - 1) for n in near[point] if n != line[-2]]
     return tuple(segments), np.array(parent, np.int64)
 
 
-def _neighbours(tree: VesselTree) -> list[list[int]]:
-    found: list[list[int]] = [[] for _ in tree.points]
-    for a, b in tree.edges:
+def neighbours(edges: Ints, count: int) -> list[list[int]]:
+    """Return the points that each of ``count`` points is joined to."""
+    found: list[list[int]] = [[] for _ in range(count)]
+    for a, b in edges:
         found[a].append(int(b))
         found[b].append(int(a))
     return found
 
 
-def _check_tree(neighbours: list[list[int]], tree: VesselTree) -> None:
-    seen = np.full(len(neighbours), -1)
+def arclength(points: Floats) -> Floats:
+    """Return the distance of a line's points (m, 3) from its first one along it, in their unit: (m,)."""
+    return np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))))
+
+
+def _check_tree(near: list[list[int]], tree: VesselTree) -> None:
+    seen = np.full(len(near), -1)
     pieces: list[int] = []
-    for start in range(len(neighbours)):
+    for start in range(len(near)):
         if seen[start] >= 0:
             continue
         waiting, size = [start], 0
@@ -198,7 +203,7 @@ def _check_tree(neighbours: list[list[int]], tree: VesselTree) -> None:
         while waiting:
             point = waiting.pop()
             size += 1
-            for n in neighbours[point]:
+            for n in near[point]:
                 if seen[n] < 0:
                     seen[n] = len(pieces)
                     waiting.append(n)
@@ -211,9 +216,9 @@ def _check_tree(neighbours: list[list[int]], tree: VesselTree) -> None:
             needed="one connected tree",
             fix="join them with carna.flow.geometry.clean, or keep the piece you mean",
         )
-    if len(tree.edges) != len(neighbours) - 1:
+    if len(tree.edges) != len(near) - 1:
         raise InputError(
-            f"a vessel tree with {len(tree.edges) - len(neighbours) + 1} loops",
+            f"a vessel tree with {len(tree.edges) - len(near) + 1} loops",
             needed="a tree: one way from the inlet to each point",
             fix="cut the loop; a ring such as the circle of Willis needs carna.flow.oned",
         )

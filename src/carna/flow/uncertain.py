@@ -137,6 +137,11 @@ class Uncertain:
     tornado : mapping of str to (w, 2) float
         The ratio with one input at its 5th and 95th percentile, all else as given; widest first (of the
         lowest point).
+    draws : (w, k) float32 or None
+        Each sample's ratio, where they were asked to be kept: what a drop between two points or an index of a
+        whole vessel is judged from.
+    inlet_mmHg : (k,) float or None
+        Each sample's pressure at the inlet, likewise.
     """
 
     points: Ints
@@ -148,6 +153,8 @@ class Uncertain:
     cut: float
     samples: int
     tornado: Mapping[str, Floats] = field(default_factory=dict)
+    draws: npt.NDArray[np.float32] | None = None
+    inlet_mmHg: Floats | None = None
 
 
 def uncertain(
@@ -163,6 +170,7 @@ def uncertain(
     samples: int = 1000,
     seed: int = 0,
     tornado: bool = True,
+    keep: bool = False,
     progress: Progress = SILENT,
 ) -> Uncertain:
     """Return the distribution of the ratio at points of a tree.
@@ -183,6 +191,8 @@ def uncertain(
     samples : int, 100 to 1,000,000
     seed : int
     tornado : bool
+    keep : bool
+        Keep every sample. The same seed draws the same inputs: two trees can be compared pair by pair.
     progress : Progress
 
     Raises
@@ -199,8 +209,8 @@ def uncertain(
     wanted = np.arange(len(vessels.points)) if points is None else np.asarray(points, np.int64)
     error, open_inputs = radius or RadiusError(), spreads(boundary) if inputs is None else inputs
     run = _Runner.of(vessels, boundary, blood or Blood(), wanted, error, reference_mm)
-    draws = np.random.default_rng(seed)
-    normal = {name: draws.standard_normal(samples) for name in (*open_inputs, "radius")}
+    rng = np.random.default_rng(seed)
+    normal = {name: rng.standard_normal(samples) for name in (*open_inputs, "radius")}
     # One row a point, so that each point's samples sort where they lie.
     found = np.empty((len(wanted), samples), np.float32)
     for a in range(0, samples, CHUNK):
@@ -209,6 +219,8 @@ def uncertain(
         progress(min(a + CHUNK, samples) / samples, "samples")
     below = np.asarray((found <= np.float32(cut)).mean(1))
     sd = np.asarray(found.std(1, dtype=np.float64))
+    draws = found.copy() if keep else None
+    inlet = run.pressure * _factor("pressure_mmHg", open_inputs, normal) if keep else None
     found.sort(axis=1)
     rank = (samples - 1) * np.array([0.05, 0.5, 0.95])
     whole = rank.astype(int)
@@ -217,7 +229,11 @@ def uncertain(
         for n, r in zip(whole, rank, strict=True)
     )
     swings = _tornado(run, open_inputs, error) if tornado else {}
-    return Uncertain(wanted, median, low, high, sd, below, cut, samples, swings)
+    return Uncertain(wanted, median, low, high, sd, below, cut, samples, swings, draws, inlet)
+
+
+def _factor(name: str, inputs: Mapping[str, Spread], normal: Mapping[str, Floats]) -> Floats:
+    return inputs[name].draw(normal[name]) if name in inputs else np.ones(len(normal["radius"]))
 
 
 def _tornado(run: _Runner, inputs: Mapping[str, Spread], error: RadiusError) -> Mapping[str, Floats]:
@@ -304,7 +320,7 @@ class _Runner:
         count = len(normal["radius"])
 
         def factor(name: str) -> Floats:
-            return inputs[name].draw(normal[name]) if name in inputs else np.ones(count)
+            return _factor(name, inputs, normal)
 
         pressure = self.pressure * factor("pressure_mmHg")
         # Flow is set by what the muscle asks for: another pressure comes with another resistance.

@@ -22,6 +22,7 @@ from carna.progress import SILENT, Progress
 
 # Suite name to the module that evaluates it: `evaluate(data, progress) -> tuple[Row, ...]`.
 SUITES: Mapping[str, str] = {
+    "angiography": "carna.learn.angiography",
     "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",
     "ecg-rhythm": "carna.learn.ecg_rhythm",
@@ -30,6 +31,8 @@ SUITES: Mapping[str, str] = {
     "ecg-waves": "carna.learn.ecg_waves",
     "ep": "carna.learn.ep",
     "ep-safety": "carna.learn.ep_safety",
+    "flow": "carna.learn.flow",
+    "flow-surrogate": "carna.learn.flow_compare",
     "heart-locate": "carna.learn.heart_locate",
 }
 

@@ -2,6 +2,7 @@
 
 from carna.phantom.ecg import Electrocardiogram, electrocardiogram
 from carna.phantom.heart import Heart
+from carna.phantom.infarct import scarred, virtual_infarct, virtual_scar
 from carna.phantom.patient import Series, Truth, VirtualCase, VirtualPatient, draw, make
 from carna.phantom.study import (
     study_of,
@@ -11,9 +12,25 @@ from carna.phantom.study import (
     virtual_record,
     virtual_study,
 )
+from carna.phantom.vessels import (
+    aneurysm_surface,
+    coronary_tree,
+    renal_tree,
+    virtual_aneurysm,
+    virtual_coronary,
+    virtual_renal,
+)
 
 # One for each kind of examination: the contract suite takes the first that an application can run on.
-VIRTUAL_CASES = (virtual_record, virtual_case, virtual_holter)
+VIRTUAL_CASES = (
+    virtual_record,
+    virtual_case,
+    virtual_holter,
+    virtual_coronary,
+    virtual_renal,
+    virtual_scar,
+    virtual_aneurysm,
+)
 
 __all__ = [
     "VIRTUAL_CASES",
@@ -23,13 +40,22 @@ __all__ = [
     "Truth",
     "VirtualCase",
     "VirtualPatient",
+    "aneurysm_surface",
+    "coronary_tree",
     "draw",
     "electrocardiogram",
     "make",
+    "renal_tree",
+    "scarred",
     "study_of",
     "truth_of",
+    "virtual_aneurysm",
     "virtual_case",
+    "virtual_coronary",
     "virtual_holter",
+    "virtual_infarct",
     "virtual_record",
+    "virtual_renal",
+    "virtual_scar",
     "virtual_study",
 ]

@@ -259,7 +259,7 @@ class Heart:
         late: Array | float = now
         if self.delay:
             # A late wall waits, then follows; what it lags fades out before the next beat begins.
-            lag = self.delay * float(_smooth((1.0 - now) / 0.4))
+            lag = self.delay * float(_smooth(np.asarray((1.0 - now) / 0.4)))
             late = np.maximum(now - lag * (1.0 - np.cos(theta)) / 2.0, 0.0)
         effort = self._effort(late)
         if self.regions:

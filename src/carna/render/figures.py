@@ -23,6 +23,16 @@ from carna.render.ecg_figures import draw_median
 from carna.render.ecg_items import beat_kind, drawn_together, hourly, median
 from carna.render.holter_figures import draw_strips, draw_summary, recording, sheets
 from carna.render.say import both, study_of
+from carna.render.twin_figures import draw_twin, has_twin
+from carna.render.vessel_figures import (
+    draw_pull_backs,
+    draw_sac,
+    draw_tree,
+    has_pull_backs,
+    has_sac,
+    has_tree,
+)
+from carna.render.vessel_items import in_vessels
 from carna.render.words import Language, Words, words
 from carna.study import Cine, Ecg, Study, fingerprint
 from carna.units import dimension
@@ -51,7 +61,10 @@ def figures(
         ``ecg.1`` (one an ECG, in the order of the parts), ``short-axis.1``, ``long-axis``,
         ``curve.<application>.<item id>`` and ``tachogram.<application>.<item id>``; of what
         `carna.render.ecg_items` describes ``median.<application>``, ``holter.<application>``,
-        ``strips.<application>.1`` and, one an hour, ``disclosure.<application>.1``.
+        ``strips.<application>.1`` and, one an hour, ``disclosure.<application>.1``; of judged vessels
+        ``vessels.<application>`` and ``pullback.<application>``, of an aneurysm
+        ``sac.<application>``; of an ensemble of heart models
+        ``twin.<application>``.
     """
     return {name: to_png(draw()) for name, draw in drawings(findings, case, language)}
 
@@ -69,7 +82,9 @@ def drawings(
         for one in here:
             yield from _together(one, study, in_words)
             for item in one.items:
-                drawn = None if drawn_together(item) else _item(item, one, study, in_words)
+                drawn = (
+                    None if drawn_together(item) or in_vessels(item) else _item(item, one, study, in_words)
+                )
                 if drawn is not None:
                     yield drawn
 
@@ -120,6 +135,14 @@ def _together(one: Findings, study: Study, in_words: Words) -> Iterator[tuple[st
     name = one.manifest.application
     if median(one) is not None:
         yield f"median.{name}", partial(draw_median, one, in_words)
+    if has_twin(one):
+        yield f"twin.{name}", partial(draw_twin, one, in_words)
+    if has_tree(one):
+        yield f"vessels.{name}", partial(draw_tree, one, study, in_words)
+    if has_sac(one):
+        yield f"sac.{name}", partial(draw_sac, one, in_words)
+    if has_pull_backs(one):
+        yield f"pullback.{name}", partial(draw_pull_backs, one, in_words)
     for n in range(sheets(one, study)):
         yield f"strips.{name}.{n + 1}", partial(draw_strips, one, study, n, in_words)
     ecg = recording(one, study)

@@ -39,6 +39,7 @@ from carna.render.carries import left_out
 from carna.render.comparison import Comparison, belongs, comparison
 from carna.render.ecg_items import drawn_together
 from carna.render.lead_table import LeadTable, in_table, lead_table
+from carna.render.vessel_items import VesselTable, in_vessels, vessel_table
 from carna.render.words import Language, Words, words
 from carna.study import Cine, Part, Record, Study, fingerprint
 
@@ -89,6 +90,7 @@ class Card:
     folded: tuple[tuple[str, tuple[tuple[Row, str], ...]], ...]
     compared: Comparison | None
     leads: LeadTable | None
+    vessels: VesselTable | None
     absent: tuple[tuple[tuple[Row, ...], str], ...]
     seen: tuple[tuple[str, str], ...]
     plates: tuple[Markup, ...]
@@ -272,6 +274,8 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
     for item in one.items:
         if drawn_together(item) or (compared is not None and belongs(item)) or in_table(item):
             continue
+        if in_vessels(item):
+            continue
         group = grouped.get((type(item), item.code))
         if group is not None and isinstance(item, Measurement | Statement):
             if item is group[0]:
@@ -292,7 +296,8 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         names += [p.origin.uid for p in desk.study.parts if isinstance(p, Cine)]
     few = len(statements) <= MOST_STATEMENTS
     app = one.manifest.application
-    own = [f"{kind}.{app}" for kind in ("median", "holter")]
+    names += [f"vessels.{app}", f"sac.{app}", f"twin.{app}"]
+    own = [f"{kind}.{app}" for kind in ("median", "holter", "pullback")]
     own += [f"{k}.{app}.{item.id}" for item in one.items for k in ("curve", "tachogram")]
     numbered = (f"strips.{app}.", f"disclosure.{app}.")
     own += [name for name in desk.figures if name.startswith(numbered)]
@@ -307,6 +312,7 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         folded=() if few else _folded(statements, desk.words),
         compared=compared,
         leads=lead_table(one),
+        vessels=vessel_table(one, desk.words),
         absent=_by_reason(absent),
         seen=tuple((_letter(k), line) for k, line in enumerate(desk.seen)),
         plates=desk.take(names),

@@ -69,6 +69,10 @@ _CAPTIONS = {
     "strips": "figure_strips",
     "holter": "figure_holter",
     "disclosure": "figure_disclosure",
+    "vessels": "figure_vessels",
+    "pullback": "figure_pullback",
+    "sac": "figure_sac",
+    "twin": "figure_twin",
 }
 # Runs that DejaVu Sans has no glyphs for: Chinese, its punctuation and full-width forms.
 _CJK = re.compile(r"([\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]+)")

@@ -25,7 +25,7 @@ __all__ = ["cine", "plates", "thumbnail"]
 THUMBNAIL = 112
 # The player shows three slices; a picture of all its frames stays below this.
 # Drawn on paper, which has its own colours in light and dark.
-ON_PAPER = ("median.", "strips.", "disclosure.")
+ON_PAPER = ("median.", "strips.", "disclosure.", "vessels.", "sac.", "twin.")
 DISCLOSED = 2
 CINE_SLICES, CINE_FRAMES, CINE_PIXELS, CINE_BYTES = 3, 40, 160, 500_000
 
@@ -125,7 +125,7 @@ def plates(
                 )
         else:
             svg = _themed(drawn.to_svg(draw(), name))
-            wide = name.startswith("holter.")
+            wide = name.startswith(("holter.", "pullback."))
             found[name] = Markup(svg.replace('class="plot"', 'class="plot full"', 1) if wide else svg)
     return found
 

@@ -49,7 +49,12 @@ __all__ = ["CARRIES", "Kind", "to_seg"]
 CARRIES: frozenset[type] = frozenset({Region})
 Kind = Literal["BINARY", "LABELMAP"]
 SOP_CLASS = {"BINARY": "1.2.840.10008.5.1.4.1.1.66.4", "LABELMAP": "1.2.840.10008.5.1.4.1.1.66.7"}
-_CATEGORY = {codes.BLOOD: codes.BODY_SUBSTANCE, codes.LV_MYOCARDIUM: codes.TISSUE}
+_CATEGORY = {
+    codes.BLOOD: codes.BODY_SUBSTANCE,
+    codes.LV_MYOCARDIUM: codes.TISSUE,
+    codes.SCAR: codes.MORPHOLOGICALLY_ABNORMAL,
+    codes.GREY_ZONE: codes.MORPHOLOGICALLY_ABNORMAL,
+}
 _BACKGROUND = Concept("125040", "DCM", "Background")
 _NETWORK = Concept("123110", "DCM", "Artificial Intelligence")
 _DERIVATION = Concept("113076", "DCM", "Segmentation")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import assert_never
 
 import numpy as np
 
-from carna.space import Grid
+from carna.space import Grid, Mesh, Surface, VesselTree
 from carna.study.parts import Cine, Ecg, Geometry, Image, Origin, Part, Picture, Planes, Record, Slide, Study
 from carna.study.views import Axis, View, axis_of, view_of
 
@@ -36,6 +38,15 @@ _TECHNIQUES: tuple[tuple[str, str], ...] = (
     ("tagging", r"tag"),
     ("angio", r"angio|\bcta\b|\bmra\b|ccta|coronar"),
 )
+_SHAPES: Mapping[type, str] = MappingProxyType({VesselTree: "vessel tree", Surface: "surface", Mesh: "mesh"})
+# Which vessels a geometry is of, where its name or its header says so.
+_VESSELS: tuple[tuple[str, str], ...] = (
+    ("coronary", r"coronar|(?<![a-z])(lad|lcx|rca|lca)(?![a-z])|冠"),
+    ("renal", r"(?<![a-z])renal|kidney|肾"),
+    ("aorta", r"(?<![a-z])aort|主动脉"),
+    ("cerebral", r"cerebr|carotid|intracran|脑|颈动脉"),
+    ("aneurysm", r"aneurysm|动脉瘤"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,10 @@ class Fingerprint:
     label_view : View or None
         What the sender's label says; when it differs from ``view`` a note says so.
     technique : str
-        cine, LGE, map, angio, flow, perfusion, tagging, localiser or "".
+        cine, LGE, map, angio, flow, perfusion, tagging, localiser or ""; of a geometry vessel tree, surface
+        or mesh.
+    vessel : str
+        coronary, renal, aorta, cerebral or aneurysm, where a geometry's name or header says what it is of.
     phases, slices : int
     coverage_mm : float
         From the first plane's outer face to the last one's.
@@ -77,6 +91,7 @@ class Fingerprint:
     view: View | None = None
     label_view: View | None = None
     technique: str = ""
+    vessel: str = ""
     phases: int = 0
     slices: int = 0
     coverage_mm: float = 0.0
@@ -105,7 +120,9 @@ def fingerprint(part: Part, study: Study | None = None) -> Fingerprint:
             return replace(plain, phases=part.values.shape[0], technique=_technique(origin))
         case Ecg():
             return _ecg(plain, part)
-        case Geometry() | Slide() | Record():
+        case Geometry():
+            return replace(plain, technique=_SHAPES[type(part.shape)], vessel=_vessel(origin))
+        case Slide() | Record():
             return plain
         case _:
             assert_never(part)
@@ -163,6 +180,14 @@ def _placed(
         thickness_mm=thickness,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _vessel(origin: Origin) -> str:
+    words = f"{origin.label} {origin.facts.get('Title', '')}".lower()
+    told = [name for name, pattern in _VESSELS if re.search(pattern, words)]
+    # An artery may be named beside what leaves it or sits on it; two organs are no answer.
+    told = [name for name in told if name not in ("aorta", "cerebral")] or told
+    return told[0] if len(told) == 1 else ""
 
 
 def _technique(origin: Origin) -> str:

@@ -15,6 +15,7 @@ from carna.ep.cell import load
 from carna.ep.cell.clamp import clamp
 from carna.ep.cell.imported import read_cellml, read_mmt
 from carna.ep.cell.model import CellModel
+from carna.ep.cell.ode_file import read_ode
 from carna.errors import InputError
 
 Find = Callable[[str], Path]
@@ -161,6 +162,89 @@ def test_two_formats_of_one_model_agree(data: Find) -> None:
     left, right = ours.rhs(states), cellml.rhs(theirs)[order]
     kept = [i for i, n in enumerate(ours.state_names) if n not in ("V", "Nai", "Ki")]  # not the pump's
     assert_same(left[kept], right[kept])
+
+
+ODE_TT2006 = "fenicsx-beat/odes/tentusscher_panfilov_2006/tentusscher_panfilov_2006_epi_cell.ode"
+ODE_TORORD = "fenicsx-beat/odes/torord/ToRORd_dynCl_endo.ode"
+ODE_WORDS = {
+    "R_prime": "Rbar", "Ca_i": "Cai", "Ca_SR": "CaSR", "Ca_ss": "CaSS", "Na_i": "Nai", "K_i": "Ki",
+    "I_": "I", "O_": "O", "ff_": "ff", "Jrel_np": "Jrelnp", "Jrel_p": "Jrelp",
+}  # fmt: skip
+
+
+def ours_of(theirs: str, ours: CellModel) -> str:
+    """The name a state of an .ode file has in our text."""
+    name = ODE_WORDS.get(theirs, theirs)
+    return next(n for n in ours.state_names if n == name or n.lower() == name.lower())
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "variant", "file"), [("tt2006", "epi", ODE_TT2006), ("torord", "endo", ODE_TORORD)]
+)
+def test_ode_files_agree_with_our_text(data: Find, name: str, variant: str, file: str) -> None:
+    """1,000 random states, with the stimulus on: it carries potassium in both."""
+    ours, theirs = load(name, variant), read_ode(data("cell-models") / file)
+    assert len(ours.states) == len(theirs.states)
+    order = [ours.state_names.index(ours_of(n, ours)) for n in theirs.state_names]
+    states = random_states(ours, 1000)
+    assert_same(theirs.rhs(states[order], stimulus=20.0), ours.rhs(states, stimulus=20.0)[order])
+
+
+@pytest.mark.data
+def test_ode_and_mmt_of_one_model_agree(data: Find) -> None:
+    """Two files of ten Tusscher 2006 by different hands, no text of ours between them."""
+    ode = read_ode(data("cell-models") / ODE_TT2006)
+    mmt = read_mmt(data("cell-models") / "myokit-models" / "c" / "tentusscher-2006.mmt")
+    mmt = mmt.with_(cell_type=1)
+    through = load("tt2006", "epi")
+    order = [
+        ode.state_names.index(
+            next(n for n in ode.state_names if ours_of(n, through) == _own(h, through, TT2006))
+        )
+        for h in mmt.state_names
+    ]
+    states = random_states(ode, 1000)
+    assert_same(ode.rhs(states, stimulus=20.0)[order], mmt.rhs(states[order], stimulus=20.0))
+
+
+@pytest.mark.data
+def test_ode_and_cellml_of_one_model_agree(data: Find) -> None:
+    """ToR-ORd mid; all but what the sodium pump enters, which the later file corrects."""
+    cellml = read_cellml(
+        data("cell-models") / "gotranx/tests/cellml_files/ToRORd_dynCl_mid.cellml", strict=False
+    )
+    ode = read_ode(data("cell-models") / ODE_TORORD).with_(celltype=2)
+    order = [
+        next(i for i, n in enumerate(cellml.state_names) if n == h or n.endswith("_" + h.removesuffix("_")))
+        for h in ode.state_names
+    ]
+    assert sorted(order) == list(range(45))
+    states = random_states(ode, 1000)
+    theirs = np.empty_like(states)
+    theirs[order] = states
+    kept = [i for i, n in enumerate(ode.state_names) if n not in ("V", "nai", "ki")]
+    assert_same(ode.rhs(states)[kept], cellml.rhs(theirs)[order][kept])
+
+
+def test_an_ode_file_that_cannot_be_read_says_where(tmp_path: Path) -> None:
+    file = tmp_path / "cell.ode"
+    given = 'states("M", v=ScalarParam(-80, unit="mV"))\nparameters(tau=2*5)\n'
+    good = given + "Istim = Conditional(Ge(t, 1), 3, 0)\n"
+    file.write_text(good + "dv_dt = -(v + 80)/tau - 2*Istim\n")
+    model = read_ode(file)
+    assert model.rhs([-70.0], stimulus=4.0) == pytest.approx([-1 + 4])
+    for text, said in (
+        (good, "dv_dt = "),
+        (good + "dv_dt = sinc(v)\n", r"line 4: 'sinc\(v\)'"),
+        (good + "dv_dt = v\nimport os\n", "line 5: 'import os'"),
+        (good + "dv_dt = v\ndv_dt = 2*v\n", "line 5"),
+        ("states(x=1)\ndx_dt = x\n", "membrane potential"),
+        ("dv_dt = = 3", "no .ode model"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=said):
+            read_ode(file)
 
 
 @pytest.mark.data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import pytest
 
 from carna.ep.cell import load
 from carna.ep.cell.expression import evaluate
-from carna.ep.cell.kernel import Kernel, compile_kernel
+from carna.ep.cell.kernel import Kernel, _compiled, compile_kernel
 from carna.ep.cell.lowering import lower, markov_chains, rush_larsen
 from carna.ep.cell.model import CellModel
 from carna.ep.cell.pace import pace
@@ -186,3 +187,38 @@ def test_the_gpu_source_steps_like_the_cpu() -> None:
     env = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}  # numba's simulator: no GPU is needed
     done = subprocess.run([sys.executable, "-c", CUDA], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_source_is_the_same_in_every_process() -> None:
+    """Else kernels would be compiled again and again, and results would differ by rounding between runs."""
+    code = (
+        "from carna.ep.cell import load; from carna.ep.cell.emit import cpu_source; "
+        "from carna.ep.cell.lowering import lower; "
+        "print(cpu_source(lower(load('torord'), (), 'float32', 0.2), 'float32', ''))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.slow
+def test_a_kernel_is_as_fast_when_just_compiled_as_when_read_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop over the lanes must be part of its callers: alone, LLVM leaves a large model's scalar."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = load("mitchell_schaeffer")
+    kernel = _compiled.__wrapped__(model, (), "float32", 0.2)
+    v, s = kernel.start(1)
+    kernel.advance(v, s, np.zeros_like(v), 0.05, np.zeros(1, np.int32))
+    asm = kernel.code.advance.inspect_asm(kernel.code.advance.signatures[0])
+    assert "advance" in asm
+    assert not [line for line in asm.splitlines() if "block" in line and "NumbaEnv" not in line]

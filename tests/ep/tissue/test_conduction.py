@@ -8,7 +8,7 @@ import pytest
 from carna.ep.cell import load
 from carna.ep.tissue.conduction import calibrated, conduction, tune_conduction
 from carna.ep.tissue.grid import cable, sheet
-from carna.ep.tissue.niederer import ELEVEN_CODES, FAR_CORNER, POINTS, niederer
+from carna.ep.tissue.niederer import ELEVEN_CODES, FAR_CORNER, POINTS, limit, niederer
 from carna.ep.tissue.run import simulate
 from carna.ep.tissue.stimulus import Stimulus
 from carna.errors import InputError
@@ -101,6 +101,34 @@ def test_niederer_at_a_tenth_and_extrapolated():
     whole = fine.times_ms + (fine.times_ms - coarse.times_ms) / 15
     np.testing.assert_allclose(whole, FINE, atol=0.1)
     assert 42 < whole[POINTS.index(FAR_CORNER)] < 48
+
+
+def test_limit_finds_the_order_and_what_is_left_at_no_spacing():
+    spacing = (0.2, 0.125, 0.1)
+    times = tuple(np.array([42.0 + 80 * h**2, 8.0 + 30 * h**1.7, 5.0 - 9 * h**4, 3.0]) for h in spacing)
+    found, order = limit(spacing, times)
+    np.testing.assert_allclose(found[:3], [42, 8, 5], atol=1e-3)
+    np.testing.assert_allclose(order[:3], [2, 1.7, 4], atol=1e-3)
+    assert np.isnan(found[3])
+
+
+@pytest.mark.slow
+def test_order_two_and_order_four_have_one_limit():
+    """A sheet with the slab's conduction: both orders close in on one time, neither at its own order."""
+    from carna.ep.tissue.grid import diffusion
+
+    bulk = diffusion((0.17, 0.019, 0.019), (0.62, 0.24, 0.24))
+    spacing, found = (0.2, 0.1, 0.05), {}
+    for order in (2, 4):
+        times = []
+        for h in spacing:
+            tissue = sheet((7, 20), h, load("tt2006", "epi"), bulk[:2])
+            stimulus = Stimulus(tissue.box((0, 0, 0), (9, 1.5, 1.5)), (0.0,), 2.0, 50.0 / 1.4)
+            times.append(simulate(tissue, stimulus, 54, dt_ms=0.005, order=order).activation_ms[0, -1, -1])
+        found[order] = limit(spacing, tuple(np.array([t]) for t in times))
+    assert found[2][0][0] == pytest.approx(found[4][0][0], abs=0.15)
+    assert 1.8 < found[2][1][0] < 2.6
+    assert 2.2 < found[4][1][0] < 3.2
 
 
 @pytest.mark.parametrize(("spacing", "share", "ms"), [(0.25, 0.05, 0.7), (0.5, 0.08, 1.5)])

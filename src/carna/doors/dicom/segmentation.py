@@ -41,7 +41,7 @@ _BACKGROUND: Final = Concept("125040", "DCM", "Background")
 # Segments that together are what an application calls the ventricles.
 _VENTRICULAR: Final = frozenset(
     {codes.LV_CAVITY, codes.LV_MYOCARDIUM, codes.RV_CAVITY, codes.RV_MYOCARDIUM, codes.LEFT_VENTRICLE}
-    | {codes.RIGHT_VENTRICLE}
+    | {codes.RIGHT_VENTRICLE, codes.SCAR, codes.GREY_ZONE}
 )
 _OUR_ID: Final = re.compile(r"(?P<id>[a-z0-9][a-z0-9_.]*)\.(?P<label>\d{1,3})")
 _OUR_TIME: Final = re.compile(r"(?P<what>.*?)(?: at (?P<ms>-?\d+) ms| in frame (?P<frame>\d+))?")

@@ -8,6 +8,7 @@
     model        CellModel: states, parameters, equations; the float64 reference
     models/      the shipped models, one readable text each
     imported     Myokit .mmt and CellML files into the same CellModel
+    ode_file     gotran's .ode files likewise
     lowering     equations into few, cheap operations
     emit         operations into source: numba on the CPU, numba.cuda on a GPU
     kernel       source into a compiled kernel that advances blocks of 512 cells

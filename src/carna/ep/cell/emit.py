@@ -52,7 +52,9 @@ def cpu_source(step: Step, precision: str, doc: str) -> str:
             f"from carna.ep.cell.vector import select, {imports}",
             f"REAL = np.{precision}",
             *(f"{name} = REAL({value!r})" for name, value in constants.items()),
-            "@njit(cache=True, error_model='numpy', fastmath={'contract', 'nsz'})",
+            # Compiled by itself, `block` may stay scalar, and in the session that compiles a kernel that one
+            # would be called: ten times slower, until the next session reads the whole from the cache.
+            "@njit(forceinline=True, error_model='numpy', fastmath={'contract', 'nsz'})",
             "def block(v, s, stimulus, dt, n):",
             "    for i in range(n):",
             *("        " + line for line in lines),
@@ -65,7 +67,7 @@ def cpu_source(step: Step, precision: str, doc: str) -> str:
 # the steps since its beat began. What is measured needs no stored trace: the peak so far sets the levels, and
 # the last crossing of a level counts, so that a notch or an early afterdepolarisation does not end the beat.
 _DRIVERS: Final = """
-@njit(cache=True, error_model='numpy', fastmath={'contract', 'nsz'})
+@njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
 def advance(v, s, stimulus, dt, blocks):
     for b in blocks:
         block(v[b], s[b], stimulus[b], dt, 512)
@@ -74,7 +76,7 @@ def advance(v, s, stimulus, dt, blocks):
 HALF, LEVELS = REAL(0.5), (REAL(0.3), REAL(0.5), REAL(0.9))
 
 
-@njit(cache=True, error_model='numpy', fastmath={'contract', 'nsz'})
+@njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
 def watch(v, old, count, rest, peak, rise, begin, end30, end50, end90, n):
     for i in range(n):
         count[i] += ONE
@@ -91,7 +93,7 @@ def watch(v, old, count, rest, peak, rise, begin, end30, end50, end90, n):
         end90[i] = select((old[i] > level) & (v[i] <= level), count[i] + (level - v[i]) / change, end90[i])
 
 
-@njit(cache=True, error_model='numpy', fastmath={'contract', 'nsz'})
+@njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
 def pace(v, s, n, dt, cycle, pulse, amplitude, out, every, trace_from, trace):
     '''Pace one block: cycle (beats, 512) steps; out (beats, 7, 512); trace (samples, 512).'''
     old, stimulus, count = v.copy(), np.zeros_like(v), np.zeros_like(v)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final, final
 
 import numpy as np
@@ -106,7 +107,9 @@ class Graph:
                     sample = np.asarray(_SAMPLE[node.op](*[self.sample[a] for a in node.args]))
                 reads = frozenset[str]().union(*[self.reads[a] for a in node.args])
         self._known[node] = len(self.nodes)
-        self.signature.append(hash((node.op, node.value, node.name, *[self.signature[a] for a in node.args])))
+        # Python's own hash of a text differs from process to process, and with it would the source.
+        what = repr((node.op, node.value, node.name, *[self.signature[a] for a in node.args]))
+        self.signature.append(int.from_bytes(blake2b(what.encode(), digest_size=8).digest()))
         self.nodes.append(node)
         self.sample.append(sample)
         self.reads.append(reads)

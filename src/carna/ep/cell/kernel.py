@@ -22,13 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
+from carna.ep.cache import cache_folder
 from carna.ep.cell.emit import LANES, cpu_source, cuda_source
 from carna.ep.cell.lowering import check_varied, lower
 from carna.ep.cell.model import CellModel
@@ -199,7 +199,7 @@ def _module(source: str, name: str) -> ModuleType:
     """Write the source to the cache folder, unless it is there, and import it."""
     vector = (files("carna.ep.cell") / "vector.py").read_bytes()
     key = hashlib.sha256(source.encode() + vector).hexdigest()[:20]
-    path = _cache_folder() / f"{name}_{key}.py"
+    path = cache_folder("kernels") / f"{name}_{key}.py"
     if not path.exists():
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
             file.write(source)
@@ -211,22 +211,6 @@ def _module(source: str, name: str) -> ModuleType:
     sys.modules[module.__name__] = module  # numba's cache finds functions by the name of their module
     spec.loader.exec_module(module)
     return module
-
-
-def _cache_folder() -> Path:
-    """Return the user's cache folder, or a temporary one where that can't be written."""
-    from numba.misc.appdirs import AppDirs
-
-    for folder in (Path(AppDirs("carna", False).user_cache_dir), Path(tempfile.gettempdir()) / "carna"):
-        try:
-            (folder / "kernels").mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder / "kernels", os.W_OK):
-            return folder / "kernels"
-    raise InputError(
-        "no cache folder can be written", needed="write access to ~/.cache or the temporary folder"
-    )
 
 
 def _full_width_vectors() -> None:

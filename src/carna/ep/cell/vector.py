@@ -163,44 +163,18 @@ def log32(x: Any) -> Any:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
+def _series64(f: Any) -> Any:
+    """Return (2^f - 1) / f on [-1/2, 1/2]."""
+    high = _T7 + f * (_T8 + f * (_T9 + f * (_T10 + f * (_T11 + f * (_T12 + f * (_T13))))))
+    return _T1 + f * (_T2 + f * (_T3 + f * (_T4 + f * (_T5 + f * (_T6 + f * high)))))
+
+
+@njit(fastmath=_FAST, error_model="numpy")
 def exp2_64(y: Any) -> Any:
     """Return 2^y for |y| < 1000."""
     t = y + _MAGIC64
     f = y - (t - _MAGIC64)
-    return _shifted(
-        _T0
-        + f
-        * (
-            _T1
-            + f
-            * (
-                _T2
-                + f
-                * (
-                    _T3
-                    + f
-                    * (
-                        _T4
-                        + f
-                        * (
-                            _T5
-                            + f
-                            * (
-                                _T6
-                                + f
-                                * (
-                                    _T7
-                                    + f
-                                    * (_T8 + f * (_T9 + f * (_T10 + f * (_T11 + f * (_T12 + f * (_T13))))))
-                                )
-                            )
-                        )
-                    )
-                )
-            )
-        ),
-        t,
-    )
+    return _shifted(_T0 + f * _series64(f), t)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
@@ -217,38 +191,7 @@ def decay64(y: Any) -> Any:
     t = _MAGIC64 - y
     f = (_MAGIC64 - t) - y
     scale = _shifted(1.0, t)
-    return (1.0 - scale) - scale * (
-        f
-        * (
-            _T1
-            + f
-            * (
-                _T2
-                + f
-                * (
-                    _T3
-                    + f
-                    * (
-                        _T4
-                        + f
-                        * (
-                            _T5
-                            + f
-                            * (
-                                _T6
-                                + f
-                                * (
-                                    _T7
-                                    + f
-                                    * (_T8 + f * (_T9 + f * (_T10 + f * (_T11 + f * (_T12 + f * (_T13))))))
-                                )
-                            )
-                        )
-                    )
-                )
-            )
-        )
-    )
+    return (1.0 - scale) - scale * (f * _series64(f))
 
 
 @njit(fastmath=_FAST, error_model="numpy")

@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 CLOSE_VOXELS, CLOSE_MM = 2.0, 6.0
 FRONTS = 40
 MOST_LAPS = 3
+NARROW = 2.0  # times the least: what belongs to the isthmus
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,7 @@ def _chain(state: State) -> tuple[Ints, Floats]:
 def _describe(
     state: State, substrate: Substrate, path: Ints, times: Floats, cycle_ms: float, laps: int
 ) -> Circuit:
-    from scipy.ndimage import label
+    from scipy.ndimage import label, median_filter
 
     tissue = substrate.tissue
     act = tissue.spread(state.act, outside=-np.inf)
@@ -114,8 +115,10 @@ def _describe(
         part = np.argwhere(front == mine) if mine else voxel[None]
         parts.append(part)
         swept[n] = len(part) * voxel_mm3 / (2 * half)
+    # One front that happens to hold few voxels is no isthmus.
+    swept = median_filter(swept, 3, mode="wrap")
     low = int(np.argmin(swept))
-    narrow = swept <= 1.5 * swept[low]
+    narrow = swept <= NARROW * swept[low]
     # The stretch around the narrowest voxel, round the closed path.
     turned = np.roll(narrow, -low)
     ahead = int(np.argmin(turned)) if not turned.all() else len(turned)

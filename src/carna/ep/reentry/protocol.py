@@ -149,6 +149,48 @@ def pace(
     return _outcome(runner, state, site, couplings_ms, captured, last, protocol)
 
 
+def excitations(
+    substrate: Substrate,
+    voxels: npt.ArrayLike,
+    couplings_ms: tuple[float, ...],
+    for_ms: float,
+    protocol: Protocol | None = None,
+) -> tuple[Floats, Ints]:
+    """Return every excitation after one sequence's last stimulus, to draw or to count.
+
+    Parameters
+    ----------
+    substrate : Substrate
+    voxels : (m, 3) int
+        The site.
+    couplings_ms : tuple of float
+        S2, S3, S4; empty for the drive alone.
+    for_ms : float
+        How long after the last stimulus. At most eight excitations a voxel are kept, the last ones.
+    protocol : Protocol, optional
+
+    Returns
+    -------
+    times_ms : (n,) float
+        After the last stimulus, ascending.
+    voxels : (n, 3) int
+        Which voxel (k, r, c) it was.
+    """
+    runner = _Runner(substrate)
+    numbers = substrate.tissue.number(np.asarray(voxels))
+    state, last = _drive(runner, numbers, protocol or Protocol())
+    for coupling in couplings_ms:
+        last += coupling
+        runner.stimulus(state, numbers, last)
+    runner.run(state, last + for_ms)
+    keep, count = len(state.log_time), int(state.clock[2])
+    events = np.arange(max(0, count - keep), count) % keep
+    chosen = events[(state.log_time[events] >= last) & (state.log_time[events] <= last + for_ms)]
+    chosen = chosen[np.argsort(state.log_time[chosen], kind="stable")]
+    place = substrate.tissue.place[state.log_voxel[chosen]].astype(np.int64)
+    return state.log_time[chosen] - last, place
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Runner:
     """The kernel's arguments that stay."""
@@ -243,7 +285,7 @@ def _outcome(
         awaited = runner.run(state, until)
     latest = float(state.act.max())
     twice = (state.previous > latest - 1000.0) & (state.previous > last)
-    cycle = float(np.median((state.act - state.previous)[twice])) if twice.any() and awaited else None
+    cycle = float(np.median(state.act[twice] - state.previous[twice])) if twice.any() and awaited else None
     return Outcome(
         site, couplings, captured, awaited > 0, latest - last, cycle,
         trace(state, runner.substrate, cycle) if cycle else None,

@@ -140,6 +140,30 @@ def _scatter(K: Any, corners: Any, at: Any, place: Any, direction: Any, weights:
 
 
 @njit(cache=True, error_model="numpy")
+def _look(lane: Any, k: Any, r: Any, x: Any, corners: Any, coupling: Any, at: Any, c: Any) -> Any:
+    """Write the lanes and the coupling of a cell's corners; return how many corners are tissue."""
+    have = 0
+    for q in corners:
+        i = lane[k + ((q >> 2) & 1), r + ((q >> 1) & 1), x + (q & 1)]
+        at[q] = i
+        have += i >= 0
+        c[q] = coupling[i] if i >= 0 else 0.0
+    return have
+
+
+@njit(cache=True, error_model="numpy")
+def _energy(
+    K: Any, have: Any, corners: Any, at: Any, axes: Any, spacing: Any, least: Any, rest: Any, c: Any
+) -> Any:
+    """Write a cell's matrix."""
+    K[:] = 0
+    if have < len(corners):
+        _cut_cell(K, corners, at, axes, spacing, least, rest, c)
+    else:
+        _whole_cell(K, corners, at, axes, spacing, least, rest, c)
+
+
+@njit(cache=True, error_model="numpy")
 def assemble(
     lane: Any,
     place: Any,
@@ -190,20 +214,50 @@ def assemble(
     for k in range(0 if axes[0] else 1, nk - 1):
         for r in range(0 if axes[1] else 1, nr - 1):
             for x in range(0 if axes[2] else 1, nc - 1):
-                have = 0
-                for q in corners:
-                    i = lane[k + ((q >> 2) & 1), r + ((q >> 1) & 1), x + (q & 1)]
-                    at[q] = i
-                    have += i >= 0
-                    c[q] = coupling[i] if i >= 0 else 0.0
+                have = _look(lane, k, r, x, corners, coupling, at, c)
                 if have == 0 or (whole_only and have < m):
                     continue
                 for q in corners:
                     if at[q] >= 0:
                         mass[at[q]] += 1.0 / m
-                K[:] = 0
-                if have < m:
-                    _cut_cell(K, corners, at, axes, spacing, least, rest, c)
-                else:
-                    _whole_cell(K, corners, at, axes, spacing, least, rest, c)
+                _energy(K, have, corners, at, axes, spacing, least, rest, c)
                 _scatter(K, corners, at, place, direction, weights)
+
+
+@njit(cache=True, error_model="numpy")
+def product(
+    lane: Any,
+    axes: Any,
+    spacing: Any,
+    least: Any,
+    rest: Any,
+    coupling: Any,
+    whole_only: Any,
+    z: Any,
+    out: Any,
+) -> Any:
+    """Add ``-A z`` to ``out``, both (lanes, columns) float64, without a table; the rest as in `assemble`."""
+    used = np.zeros(8, np.bool_)
+    for n in range(8):
+        used[n] = (axes[0] or not n & 4) and (axes[1] or not n & 2) and (axes[2] or not n & 1)
+    corners = np.flatnonzero(used)
+    m = len(corners)
+    K = np.zeros((8, 8))
+    c = np.zeros(8)
+    at = np.full(8, -1)
+    nk, nr, nc = lane.shape
+    for k in range(0 if axes[0] else 1, nk - 1):
+        for r in range(0 if axes[1] else 1, nr - 1):
+            for x in range(0 if axes[2] else 1, nc - 1):
+                have = _look(lane, k, r, x, corners, coupling, at, c)
+                if have < 2 or (whole_only and have < m):
+                    continue
+                _energy(K, have, corners, at, axes, spacing, least, rest, c)
+                for q in corners:
+                    for p in corners:
+                        if p > q and at[q] >= 0 and at[p] >= 0:
+                            e = -0.5 * (K[q, p] + K[p, q])
+                            for n in range(z.shape[1]):
+                                flow = e * (z[at[p], n] - z[at[q], n])
+                                out[at[q], n] += flow
+                                out[at[p], n] -= flow

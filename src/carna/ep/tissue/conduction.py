@@ -34,6 +34,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from carna.ep.cache import cache_folder
 from carna.ep.tissue.grid import Tissue
 from carna.ep.tissue.record import Activation
 from carna.ep.tissue.run import simulate
@@ -172,11 +173,8 @@ def conduction(
     file = None
     key = _key(model)
     if key:
-        folder = (
-            cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "carna" / "conduction"
-        )
         what = hashlib.sha256(repr((key, round(dt_ms, 6), order)).encode() + _numerics()).hexdigest()[:24]
-        file = folder / f"{what}.json"
+        file = (cache or cache_folder("conduction")) / f"{what}.json"
         if file.exists():
             held = json.loads(file.read_text())
             return Conduction(**{**held, "y": tuple(held["y"]), "f": tuple(held["f"])})

@@ -108,8 +108,11 @@ class Layout:
         strides = np.array([lane.shape[1] * lane.shape[2], lane.shape[2], 1])
         inside = np.stack([s.reshape(-1) for s in steps], -1) @ strides
         start = (self.corner + first) @ strides
-        found = lane.reshape(-1)[start[:, None] + inside[None, :]]
-        return np.asarray(np.maximum(found, 0), np.int32)
+        flat, out = lane.reshape(-1), np.empty((len(start), len(inside)), np.int32)
+        for first_row in range(0, len(start), 1024):  # indices of all at once would be twice as large
+            some = slice(first_row, first_row + 1024)
+            np.maximum(flat[start[some, None] + inside], 0, out=out[some])
+        return out
 
 
 def lay_out(tissue: Tissue) -> Layout:

@@ -55,17 +55,31 @@ class Operator:
         dt_ms: float,
         after: Array | None = None,
         share: tuple[int, int] = (0, 1),
+        lists: tuple[Ints, ...] | None = None,
     ) -> None:
         """Write into ``new`` what ``old`` becomes in ``dt_ms``, and ``after - old`` besides.
 
-        ``share`` (i, n) does only the i-th of n parts of the bricks.
+        ``lists`` (as `chosen` makes them) does only those bricks, ``share`` (i, n) only the i-th of n parts.
         """
         i, n = share
         dt = old.dtype.type(dt_ms)
-        for kernel, bricks, arguments in self.parts:
+        for part, (kernel, every, arguments) in enumerate(self.parts):
+            bricks = every if lists is None else lists[part]
             mine = bricks if n == 1 else bricks[len(bricks) * i // n : len(bricks) * (i + 1) // n]
             if len(mine):
                 kernel(old, new, old if after is None else after, *arguments, dt, mine)
+
+    def chosen(self, which: NDArray[np.bool_]) -> tuple[Ints, ...]:
+        """Return the bricks of each part that are among some, ``which`` (bricks,)."""
+        return tuple(bricks[which[bricks]] for _, bricks, _ in self.parts)
+
+    def seen(self) -> tuple[Ints, Ints]:
+        """Return pairs (brick, block): the blocks of cells whose V each brick reads or writes."""
+        from carna.ep.tissue.watch import borders
+
+        halo, home = self.parts[0][2][:2]
+        brick, block = borders(halo, home, len(self.volume) // LANES)
+        return brick, block
 
     def rate(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``div(D grad V)`` at the lanes, mV/ms, for ``v`` (lanes,) float64."""
@@ -105,11 +119,8 @@ def _per_node(tissue: Tissue, field: Array, layout: Layout) -> NDArray[np.float6
     return out
 
 
-def second_order(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> Operator:
-    """Assemble the operator of order 2 for any tissue."""
-    from carna.ep.tissue import stencil
-    from carna.ep.tissue.assemble import assemble
-
+def _of_lanes(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> tuple[Array, Array, Array]:
+    """Return (least (lanes,), rest (lanes, 6), coupling (lanes,)) of a tissue's tensors."""
     d = _per_node(tissue, tissue.diffusion_mm2_per_ms, layout)
     fibres = _per_node(tissue, tissue.fibres, layout)
     normals = None if tissue.normals is None else _per_node(tissue, tissue.normals, layout)
@@ -117,6 +128,32 @@ def second_order(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> Op
     coupling = np.ones(layout.lanes)
     if tissue.coupling is not None:
         coupling = np.asarray(layout.collect(tissue.coupling, 1.0), np.float64)
+    return least, rest.astype(dtype, copy=False), coupling
+
+
+def flow_into(tissue: Tissue, layout: Layout, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the integral of ``div(D grad z)`` over each node, (lanes, columns), voxels x unit of z / ms.
+
+    What ``operator.volume * operator.rate(z)`` is, in double precision and without the table of weights;
+    ``z`` (lanes, columns) float64.
+    """
+    from carna.ep.tissue.assemble import product
+
+    axes = np.array([n > 1 for n in layout.shape])
+    out = np.zeros(z.shape)
+    spacing = np.asarray(tissue.spacing_mm, np.float64)
+    product(
+        layout.lane, axes, spacing, *_of_lanes(tissue, layout, np.float64), tissue.walls == "node", z, out
+    )
+    return out
+
+
+def second_order(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> Operator:
+    """Assemble the operator of order 2 for any tissue."""
+    from carna.ep.tissue import stencil
+    from carna.ep.tissue.assemble import assemble
+
+    least, rest, coupling = _of_lanes(tissue, layout, dtype)
     place = np.zeros(layout.lanes, np.int32)
     there = layout.home >= 0
     place[layout.home[there]] = np.flatnonzero(there)
@@ -131,6 +168,7 @@ def second_order(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> Op
     for column, step in enumerate(stencil.NEIGHBOURS):
         direction[tuple(np.add(step, 1))] = column
     assemble(layout.lane, place, axes, spacing, least, rest, coupling, whole, direction, weights, mass)
+    del least, rest, coupling
     lost = int((mass[layout.used] == 0).sum())
     if lost:
         raise InputError(
@@ -145,8 +183,10 @@ def second_order(tissue: Tissue, layout: Layout, dtype: type[np.floating]) -> Op
         float(((np.abs(w).sum(0) + w.sum(0)) * f).max()) for w, f in zip(weights, scale, strict=True)
     )
     table, rows = _shared(weights, scale)
-    if len(rows) < len(weights):
+    if 2 * len(rows) < len(weights):  # a copy of most of it would cost more than it saves
         weights, scale = weights[rows], scale[rows]
+    else:
+        table, rows = np.arange(len(weights), dtype=np.int32), np.arange(len(weights))
     halo = layout.halo(1)
     arguments = (halo, layout.home, table, weights, scale)
     reach = np.full(len(rows), stencil.FACES)

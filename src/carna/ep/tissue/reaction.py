@@ -1,8 +1,9 @@
 """The cells' share of a step: which blocks react now, and for how long.
 
 **Multirate.** A block of 512 cells that rests or sits on its plateau need not react in every step: its ionic
-current hardly changes, while diffusion, which every block does in every step, keeps it in touch with its
-neighbours. Three classes, decided anew every ``plateau_ms`` from the steepest change of V in the block:
+current hardly changes, while diffusion keeps it in touch with its neighbours: in every step near a front, and
+elsewhere every ``plateau_ms``, or as seldom within it as explicit diffusion bears (`run`). Three classes,
+decided anew every ``plateau_ms`` from the steepest change of V in the block:
 
     front     reacts every step
     plateau   reacts every ``plateau_ms``, for the time since it last did
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from carna.ep.tissue.layout import LANES
+from carna.ep.tissue.layout import LANES, Layout
 from carna.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,20 +67,20 @@ class Multirate:
 class Pacing:
     """The stimulus current of every lane, rewritten only when a pulse begins or ends."""
 
-    def __init__(
-        self,
-        shares: list[NDArray[np.float32]],
-        stimuli: tuple[Stimulus, ...],
-        like: Floats,
-        used: NDArray[np.bool_],
-    ) -> None:
+    def __init__(self, layout: Layout, stimuli: tuple[Stimulus, ...], like: Floats) -> None:
         self.current = np.zeros_like(like)
         self.pulses = sorted((t, t + s.duration_ms, n) for n, s in enumerate(stimuli) for t in s.times_ms)
-        self.lanes = [np.flatnonzero((share > 0) & used) for share in shares]
-        self.levels = [
-            np.asarray(share[lanes] * s.strength_A_per_F, like.dtype)
-            for share, lanes, s in zip(shares, self.lanes, stimuli, strict=True)
-        ]
+        self.lanes, self.levels = [], []
+        for n, s in enumerate(stimuli):
+            share = np.asarray(layout.collect(np.asarray(s.where)), np.float32)
+            lanes = np.flatnonzero((share > 0) & layout.used)
+            if not len(lanes):
+                raise InputError(
+                    f"stimulus {n + 1} of {len(stimuli)} touches no tissue", needed="tissue under it"
+                )
+            self.lanes.append(lanes)
+            level = share[lanes] * s.strength_A_per_F
+            self.levels.append(np.asarray(level, like.dtype))
         self.blocks = [np.unique(lanes // LANES) for lanes in self.lanes]
         self.now: tuple[tuple[int, float], ...] = ()
 

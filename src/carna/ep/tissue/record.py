@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -19,7 +19,6 @@ from carna.errors import InputError
 if TYPE_CHECKING:
     from carna.ep.tissue.grid import Tissue
     from carna.ep.tissue.layout import Layout
-    from carna.ep.tissue.operator import Operator
 
 Floats = NDArray[np.floating]
 Point = tuple[float, float, float]
@@ -74,11 +73,15 @@ class Leads:
         Points are k, r, c in mm from the first wall.
     conductivity_S_per_m : float
         Of the infinite volume around, > 0.
+    source : Tissue, optional
+        Tissue of the same voxels whose diffusion makes the current that the leads see; the run's own if left
+        out. For a run that is `calibrated`, the tissue before calibration.
     """
 
     electrodes_mm: Mapping[str, tuple[Point, ...]]
     every_ms: float = 1.0
     conductivity_S_per_m: float = 0.2
+    source: Tissue | None = field(default=None, repr=False)
 
 
 @final
@@ -215,7 +218,6 @@ def open_sink(
     recorder: Recorder,
     tissue: Tissue,
     layout: Layout,
-    operator: Operator,
     v: Floats,
     dt_ms: float,
     steps: int,
@@ -239,7 +241,9 @@ def open_sink(
             every = steps_between(recorder.every_ms, dt_ms, "leads")
             sink = SampleSink(every, steps // every, len(recorder.electrodes_mm), np.float64)
             points = list(recorder.electrodes_mm.values())
-            sink.weights = lead_weights(tissue, layout, operator, points, recorder.conductivity_S_per_m)
+            sink.weights = lead_weights(
+                recorder.source or tissue, layout, points, recorder.conductivity_S_per_m
+            )
             return sink
         case Frames():
             every = steps_between(recorder.every_ms, dt_ms, "frames")

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from carna.ep.tissue import record as rec
 from carna.ep.tissue.grid import Kernel, Tissue
-from carna.ep.tissue.layout import LANES, Layout, lay_out
+from carna.ep.tissue.layout import LANES, Ints, Layout, lay_out
 from carna.ep.tissue.operator import Operator, fourth_order, second_order
-from carna.ep.tissue.reaction import Multirate, Pacing, Reaction, Spread
+from carna.ep.tissue.reaction import FRONT, Multirate, Pacing, Reaction, Spread
 from carna.ep.tissue.state import Checkpoint, State, fingerprint, load, save
 from carna.ep.tissue.stimulus import Stimulus
 from carna.errors import InputError
@@ -132,18 +132,12 @@ def simulate(
         The step is too large, a recorder is given twice, V left what a membrane can do.
     """
     stimuli = (stimuli,) if isinstance(stimuli, Stimulus) else tuple(stimuli)
+    if not dt_ms > 0:
+        raise InputError(f"a time step of {dt_ms:g} ms", needed="more than 0")
     layout = lay_out(tissue)
     dtype = np.float32 if precision == "float32" else np.float64
     longest_ms = max(dt_ms, multirate.rest_ms) if multirate else dt_ms
     v, kernels = _cells(tissue, layout, precision, longest_ms)
-    operator = (second_order if order == 2 else fourth_order)(tissue, layout, dtype)
-    limit_ms = RESERVE * operator.limit_ms
-    if not 0 < dt_ms <= limit_ms:
-        raise InputError(
-            f"a time step of {dt_ms:g} ms",
-            needed=f"at most {limit_ms:.4g} ms, where explicit diffusion stays stable",
-            fix=f"use {_round_down(limit_ms)} ms or a coarser grid",
-        )
     steps = round(end_ms / dt_ms)
     first = 0
     if start is not None:
@@ -151,36 +145,45 @@ def simulate(
         first = start.step
     if first >= steps:
         raise InputError(f"an end at {end_ms} ms", needed=f"a moment after {first * dt_ms:g} ms")
-    sinks = _sinks(record, tissue, layout, operator, v, dt_ms, steps - first)
-    reaction = Reaction(kernels, dt_ms, multirate, v)
-    if start is not None and multirate is not None and len(start.mark):
-        _reclass(reaction, start)
-    begin = first
     what = ""
     if checkpoint is not None:
         settings = (first, steps, dt_ms, order, multirate, precision, tuple(repr(r) for r in record))
         what = fingerprint(tissue, stimuli, settings)
-        if checkpoint.path.exists():
-            saved, kept = load(checkpoint.path, what)
-            _resume(saved, v, kernels, dt_ms)
-            if multirate is not None:
-                _reclass(reaction, saved)
-            for sink, arrays in zip(sinks, kept, strict=True):
-                sink.kept = arrays
-            begin = saved.step
-    shares = [np.asarray(layout.collect(np.asarray(s.where, np.float32)), np.float32) for s in stimuli]
-    for n, share in enumerate(shares):
-        if not share.any():
-            raise InputError(f"stimulus {n + 1} of {len(shares)} touches no tissue", needed="tissue under it")
-    pacing = Pacing(shares, stimuli, v, layout.used)
-    loop = _Loop(operator, reaction, pacing, sinks, dt_ms, threads)
+    pacing = Pacing(layout, stimuli, v)
+    nodes = tissue.nodes
+    del stimuli  # maps on a whole heart's grid: freed where nobody else holds them
+    sinks = _sinks(record, tissue, layout, v, dt_ms, steps - first)
+    reaction = Reaction(kernels, dt_ms, multirate, v)
+    if start is not None and multirate is not None and len(start.mark):
+        _reclass(reaction, start)
+    begin = first
+    if checkpoint is not None and checkpoint.path.exists():
+        saved, kept = load(checkpoint.path, what)
+        _resume(saved, v, kernels, dt_ms)
+        if multirate is not None:
+            _reclass(reaction, saved)
+        for sink, arrays in zip(sinks, kept, strict=True):
+            sink.kept = arrays
+        begin = saved.step
+        del saved, kept
+    operator = (second_order if order == 2 else fourth_order)(tissue, layout, dtype)
+    del tissue
+    limit_ms = RESERVE * operator.limit_ms
+    if dt_ms > limit_ms:
+        raise InputError(
+            f"a time step of {dt_ms:g} ms",
+            needed=f"at most {limit_ms:.4g} ms, where explicit diffusion stays stable",
+            fix=f"use {_round_down(limit_ms)} ms or a coarser grid",
+        )
+    loop = _Loop(operator, reaction, pacing, sinks, dt_ms, limit_ms, threads)
     cpu = time.process_time()
     every = round(checkpoint.every_ms / dt_ms) if checkpoint else 0
     v = loop.run(v, begin, first, steps, progress, (checkpoint, what, every))
     cpu = time.process_time() - cpu
     state = _state(steps, dt_ms, v, reaction)
+    del loop, operator  # whose table is the largest thing here, before maps are made
     blocks = (steps - begin) * len(v)
-    account = (tissue.nodes, steps - begin, reaction.done / max(blocks, 1), cpu)
+    account = (nodes, steps - begin, reaction.done / max(blocks, 1), cpu)
     return _collect(record, sinks, layout, state, dt_ms, limit_ms, account)
 
 
@@ -194,10 +197,36 @@ class _Loop:
         pacing: Pacing,
         sinks: list[rec.Sink],
         dt_ms: float,
+        limit_ms: float,
         threads: int,
     ) -> None:
         self.operator, self.reaction, self.pacing = operator, reaction, pacing
         self.sinks, self.dt_ms, self.threads = sinks, dt_ms, threads
+        # Quiet bricks diffuse once a span, or as seldom within it as diffusion bears.
+        parts = [n for n in range(1, reaction.span + 1) if reaction.span % n == 0 and n * dt_ms <= limit_ms]
+        self.stride = max(parts)
+        self.pairs = operator.seen() if self.stride > 1 else None
+        self._choose()
+
+    def _choose(self) -> None:
+        """Part the bricks: those that touch a front diffuse in every step, the others once a stride."""
+        self.near: tuple[Ints, ...] | None = None
+        self.far: tuple[Ints, ...] = ()
+        if self.pairs is None:
+            return
+        brick, block = self.pairs
+        near = np.zeros(int(brick.max()) + 1, np.bool_)
+        near[brick[self.reaction.level[block] == FRONT]] = True
+        self.near, self.far = self.operator.chosen(near), self.operator.chosen(~near)
+
+    def _lively(self) -> bool:
+        """Whether any cell reacts or any brick diffuses in a step that ends no stride."""
+        return any(map(len, self.near or ())) or any(map(len, self.reaction.front))
+
+    def _diffuse(
+        self, old: Floats, after: Floats, new: Floats, dt_ms: float, lists: tuple[Ints, ...] | None
+    ) -> Callable[[int], None]:
+        return lambda i: self.operator.step(old, new, dt_ms, after, (i, self.threads), lists)
 
     def run(
         self,
@@ -218,18 +247,29 @@ class _Loop:
         told = time.monotonic()
         with _workers(n) as spread:
             for step in range(begin, steps):
-                self.pacing.set(step * dt, dt)
-                np.copyto(mid, v)
-                self.reaction.step(mid, self.pacing.current, n, spread)
-                spread(_diffuse(self.operator, v.reshape(-1), mid.reshape(-1), new.reshape(-1), dt, n))
                 done = step + 1
-                self.reaction.settle(done, new, self.pacing, n, spread)
-                for sink in each:
-                    sink.take(v.reshape(-1), new.reshape(-1), done * dt, dt)
+                end = done % self.stride == 0
+                if self.near is None or end or self._lively():
+                    self.pacing.set(step * dt, dt)
+                    np.copyto(mid, v)
+                    self.reaction.step(mid, self.pacing.current, n, spread)
+                    if self.near is not None:
+                        np.copyto(new, mid)  # what does not diffuse now
+                    spread(self._diffuse(v.reshape(-1), mid.reshape(-1), new.reshape(-1), dt, self.near))
+                    if self.near is not None and end:
+                        long_ms = dt * self.stride
+                        spread(
+                            self._diffuse(v.reshape(-1), mid.reshape(-1), new.reshape(-1), long_ms, self.far)
+                        )
+                    self.reaction.settle(done, new, self.pacing, n, spread)
+                    if self.near is not None and done % self.reaction.span == 0:
+                        self._choose()
+                    for sink in each:
+                        sink.take(v.reshape(-1), new.reshape(-1), done * dt, dt)
+                    v, new = new, v
                 for sink in some:
                     if (done - first) % sink.every == 0:
-                        sink.take(v.reshape(-1), new.reshape(-1), done * dt, dt)
-                v, new = new, v
+                        sink.take(v.reshape(-1), v.reshape(-1), done * dt, dt)
                 if done % guard == 0 or done == steps:
                     _look(v, done * dt)
                 if checkpoint is not None and done % every == 0 and done < steps:
@@ -239,12 +279,6 @@ class _Loop:
                     told = time.monotonic()
                     progress((done - first) / (steps - first), f"{done * dt:.0f} ms")
         return v
-
-
-def _diffuse(
-    operator: Operator, old: Floats, after: Floats, new: Floats, dt_ms: float, workers: int
-) -> Callable[[int], None]:
-    return lambda i: operator.step(old, new, dt_ms, after, (i, workers))
 
 
 @contextmanager
@@ -342,16 +376,15 @@ def _reclass(reaction: Reaction, state: State) -> None:
 
 
 def _state(step: int, dt_ms: float, v: Floats, reaction: Reaction) -> State:
-    s = tuple(k[3].copy() for k in reaction.kernels)
-    level, age, mark = reaction.level.copy(), reaction.age.copy(), reaction.mark.copy()
-    return State(step, step * dt_ms, v.copy(), s, level, age, mark)
+    """Return the state as it is held, uncopied: it is written at once, or the run is over."""
+    s = tuple(k[3] for k in reaction.kernels)
+    return State(step, step * dt_ms, v, s, reaction.level, reaction.age, reaction.mark)
 
 
 def _sinks(
     record: Sequence[rec.Recorder],
     tissue: Tissue,
     layout: Layout,
-    operator: Operator,
     v: Floats,
     dt_ms: float,
     steps: int,
@@ -360,7 +393,7 @@ def _sinks(
     for kind in kinds:
         if kinds.count(kind) > 1:
             raise InputError(f"{kind.__name__} is recorded twice", needed="one recorder of a kind")
-    return [rec.open_sink(r, tissue, layout, operator, v, dt_ms, steps) for r in record]
+    return [rec.open_sink(r, tissue, layout, v, dt_ms, steps) for r in record]
 
 
 def _collect(

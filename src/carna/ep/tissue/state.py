@@ -64,12 +64,12 @@ def fingerprint(tissue: Tissue, stimuli: tuple[Stimulus, ...], settings: tuple[o
     found = hashlib.sha256(repr(settings).encode())
     arrays: list[Any] = [tissue.mask, tissue.spacing_mm, tissue.diffusion_mm2_per_ms, tissue.fibres]
     arrays += [tissue.normals, tissue.region, tissue.coupling]
-    arrays += [part for name, value in sorted(tissue.varied.items()) for part in (name, value)]
+    arrays += [part for name, value in sorted(tissue.varied.items()) for part in (np.array(name), value)]
     for s in stimuli:
         arrays += [s.where, s.times_ms, s.duration_ms, s.strength_A_per_F]
     for value in arrays:
         if value is not None:
-            found.update(np.ascontiguousarray(value).tobytes())
+            found.update(np.ascontiguousarray(value))  # type: ignore[arg-type]
         found.update(b"|")
     names = [(n, getattr(m, "name", type(m).__name__)) for n, m in sorted(tissue.models.items())]
     found.update(repr((names, tissue.walls)).encode())

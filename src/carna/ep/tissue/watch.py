@@ -58,6 +58,33 @@ def slopes(old: Any, new: Any, span_ms: Any, up: Any, down: Any) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def borders(halo: Any, home: Any, blocks: int) -> Any:
+    """Return pairs (brick, block), int32, of a brick and each block that has a lane in its halo or home.
+
+    A halo gives 0 where there is no node, so lane 0 counts only where it is at home.
+    """
+    last = np.full(blocks, -1, np.int32)
+    count = 0
+    brick_of = np.empty(0, np.int32)
+    block_of = np.empty(0, np.int32)
+    for filling in (False, True):
+        if filling:
+            brick_of, block_of = np.empty(count, np.int32), np.empty(count, np.int32)
+            last[:] = -1
+        count = 0
+        for b in range(len(home)):
+            for lanes, least in ((halo[b], 1), (home[b], 0)):
+                for lane in lanes:
+                    block = lane // LANES
+                    if lane >= least and last[block] != b:
+                        last[block] = b
+                        if filling:
+                            brick_of[count], block_of[count] = b, block
+                        count += 1
+    return brick_of, block_of
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def durations(
     before: Any,
     v: Any,

@@ -12,7 +12,7 @@
 """
 
 from carna.flow.geometry.centrelines import Cleaned, clean, resample, smooth_radius
-from carna.flow.geometry.checks import check, prepare, radius_field
+from carna.flow.geometry.checks import check, fits, poor, prepare, radius_field
 from carna.flow.geometry.labels import Traced, tree_from_labels
 from carna.flow.geometry.names import Bifurcation, bifurcations, named
 from carna.flow.geometry.render import around, distance
@@ -30,8 +30,10 @@ __all__ = [
     "clean",
     "distance",
     "find_lesions",
+    "fits",
     "named",
     "openings",
+    "poor",
     "prepare",
     "radius_field",
     "reference_radius",

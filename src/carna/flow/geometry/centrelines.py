@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.errors import InputError
+from carna.flow.network import arclength, neighbours
 from carna.space import VesselTree
 
 Floats = npt.NDArray[np.float64]
@@ -91,7 +92,7 @@ def resample(tree: VesselTree, step_mm: float) -> VesselTree:
         return len(points) - 1
 
     for chain in chains(tree.edges, len(tree.points)):
-        along = _along(tree.points[chain])
+        along = arclength(tree.points[chain])
         count = max(round(along[-1] / step_mm), 1)
         new = np.linspace(0, along[-1], count + 1)
         places = np.stack([np.interp(new, along, tree.points[chain, k]) for k in range(3)], 1)
@@ -121,7 +122,7 @@ def smooth_radius(tree: VesselTree, length_mm: float) -> VesselTree:
         inner = chain[count[chain] <= 2] if len(chain) > 3 else chain[:0]
         if len(inner) < 3:
             continue
-        along = _along(tree.points[inner])
+        along = arclength(tree.points[inner])
         weight = np.exp(-0.5 * ((along[:, None] - along) / length_mm) ** 2) * np.gradient(along)
         radius[inner] = np.exp(weight @ np.log(tree.radius_mm[inner]) / weight.sum(1))
     return VesselTree(tree.points, tree.edges, radius, tree.frame)
@@ -129,7 +130,7 @@ def smooth_radius(tree: VesselTree, length_mm: float) -> VesselTree:
 
 def chains(edges: Ints, count: int) -> list[Ints]:
     """Return the points of each branch from one end or bifurcation to the next; a lone ring is left out."""
-    near = _neighbours(edges, count)
+    near = neighbours(edges, count)
     found = []
     for start in (n for n in range(count) if len(near[n]) not in (0, 2)):
         for step in near[start]:
@@ -139,18 +140,6 @@ def chains(edges: Ints, count: int) -> list[Ints]:
             if (line[0], line[1]) <= (line[-1], line[-2]):
                 found.append(np.array(line))
     return found
-
-
-def _neighbours(edges: Ints, count: int) -> list[list[int]]:
-    near: list[list[int]] = [[] for _ in range(count)]
-    for a, b in edges:
-        near[a].append(int(b))
-        near[b].append(int(a))
-    return near
-
-
-def _along(points: Floats) -> Floats:
-    return np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))))
 
 
 def _labels(edges: Ints, count: int) -> Ints:
@@ -270,7 +259,7 @@ def _fill(points: Floats, edges: Ints, radius: Floats, notes: list[str]) -> None
         return
     filled = 0
     for chain in chains(edges, len(points)):
-        along, known = _along(points[chain]), radius[chain] > 0
+        along, known = arclength(points[chain]), radius[chain] > 0
         if known.all() or not known.any():
             continue
         gone = np.flatnonzero(~known)
@@ -294,7 +283,7 @@ def _prune(points: Floats, edges: Ints, radius: Floats, notes: list[str]) -> tup
             if not ((ends == 1).any() and (ends > 2).any()):
                 continue
             line = chain if ends[0] > 2 else chain[::-1]
-            length = float(_along(points[line])[-1])
+            length = float(arclength(points[line])[-1])
             if length < radius[line[0]] and (short is None or length < short[0]):
                 short = (length, line[1:])
         if short is None:

@@ -19,6 +19,8 @@ INVERTED: Final = 1.5
 # Centre lines nearer than this share of the two radii, that far apart along the vessel, touch.
 TOUCH: Final = 0.6
 APART: Final = 4.0
+COARSE_MM: Final = 3.0
+ROUGH: Final = 0.12
 
 
 def prepare(
@@ -82,6 +84,78 @@ def check(vessels: Network) -> None:
             needed="centre lines apart by more than their lumens",
             fix="part the two vessels in the segmentation, or drop the branch that isn't one",
         )
+
+
+def fits(
+    vessels: Network, what: str, *, inlet_mm: tuple[float, float], extent_mm: tuple[float, float]
+) -> None:
+    """Refuse a network whose size is not that of the arteries it is said to be.
+
+    `carna.flow.network` refuses what no artery is; this knows which artery is meant, and so notices radii in
+    centimetres on points in millimetres, or a tree of another organ.
+
+    Parameters
+    ----------
+    vessels : Network
+    what : str
+        The arteries in words, such as ``a coronary tree``.
+    inlet_mm, extent_mm : (float, float)
+        Range of the diameter at the inlet and of the largest side of the box around the tree.
+
+    Raises
+    ------
+    InputError
+        With both sizes, and the unit that would make them fit.
+    """
+    first = vessels.segments[0]
+    wide = 2 * float(np.percentile(vessels.radius_mm[first], 75))
+    extent = float(np.ptp(vessels.points, axis=0).max())
+
+    def inside(scale: float, size: float, limits: tuple[float, float]) -> bool:
+        return limits[0] <= size * scale <= limits[1]
+
+    if inside(1, wide, inlet_mm) and inside(1, extent, extent_mm):
+        return
+    units = {"millimetres": 1.0, "centimetres": 10.0, "metres": 1000.0, "micrometres": 1e-3}
+    radii = [u for u, scale in units.items() if inside(scale, wide, inlet_mm)]
+    places = [u for u, scale in units.items() if inside(scale, extent, extent_mm)]
+    fit = (
+        f"the radii fit {' or '.join(radii)}, the points {' or '.join(places)}"
+        if radii and places
+        else ("no unit of length makes both fit")
+    )
+    raise InputError(
+        f"an inlet {wide:.3g} mm wide and an extent of {extent:.3g} mm: {fit}",
+        needed=f"{what} in millimetres: inlet {inlet_mm[0]:g} to {inlet_mm[1]:g}, extent {extent_mm[0]:g} to "
+        f"{extent_mm[1]:g}",
+        fix="convert points and radii to millimetres, or run the application of these vessels",
+    )
+
+
+def poor(vessels: Network) -> str:
+    """Return why lesions can't be told in these lines, "" if they can.
+
+    Points must lie close enough to see a lesion of 10 mm (3 mm apart at most, 95 in 100), and radii must
+    not jump from one millimetre to the next: noise of log radius of at most 0.12.
+    """
+    steps, jumps = list[Floats](), list[Floats]()
+    for n, at in enumerate(vessels.segments):
+        along = vessels.along_mm(n)
+        steps.append(np.diff(along))
+        even = np.arange(0.0, along[-1], 1.0)
+        y = np.interp(even, along, np.log(vessels.radius_mm[at]))
+        jumps.append(y[1:-1] - (y[:-2] + y[2:]) / 2)
+    apart = float(np.percentile(np.concatenate(steps), 95))
+    jump = np.concatenate(jumps)
+    # Noise of SD s leaves sqrt(1.5) s; the median lets the lesions' own shoulders pass.
+    rough = 1.4826 * float(np.median(np.abs(jump))) / np.sqrt(1.5) if len(jump) else 0.0
+    if apart > COARSE_MM:
+        return (
+            f"points of the centre line lie up to {apart:.1f} mm apart; lesions of 10 mm need {COARSE_MM:g}"
+        )
+    if rough > ROUGH:
+        return f"radii jump by {rough:.0%} from one millimetre to the next; at most {ROUGH:.0%} can be judged"
+    return ""
 
 
 def touching(vessels: Network) -> tuple[int, int, float] | None:

@@ -47,10 +47,13 @@ class Traced:
     tree : VesselTree
     notes : tuple of str
         What was left out, cut, or is thinner than can be measured.
+    thin : float, 0 to 1
+        Share of the tree that is thinner than 1.5 voxels in radius: guessed, not measured.
     """
 
     tree: VesselTree
     notes: tuple[str, ...]
+    thin: float = 0.0
 
 
 def tree_from_labels(labels: npt.NDArray[np.generic], grid: Grid, *, least_mm: float = 5.0) -> Traced:
@@ -94,7 +97,7 @@ def tree_from_labels(labels: npt.NDArray[np.generic], grid: Grid, *, least_mm: f
         notes.append(f"{thin:.0%} of the tree is thinner than 1.5 voxels in radius: its radii are rough")
     tree = VesselTree(np.array(points), np.array(edges), np.array(radius), grid.frame)
     cleaned = clean(tree)
-    return Traced(cleaned.tree, (*notes, *cleaned.notes))
+    return Traced(cleaned.tree, (*notes, *cleaned.notes), thin)
 
 
 def _largest(mask: Bools, grid: Grid) -> tuple[Bools, Grid, list[str]]:
@@ -155,23 +158,12 @@ def _ways(mask: Bools, depth: Floats, grid: Grid, least_mm: float) -> list[tuple
     from scipy.sparse.csgraph import dijkstra
 
     voxels = np.argwhere(mask)
-    number = np.full(mask.shape, -1, np.int64)
-    number[mask] = np.arange(len(voxels))
     inner = depth[mask]
-    rows, columns, cost, length = [], [], [], []
-    for step in _HALF:
-        other = number[tuple((voxels + step).T)]
-        here = np.flatnonzero(other >= 0)
-        there = other[here]
-        mm = float(np.linalg.norm(grid.affine[:3, :3] @ step))
-        rows.append(here)
-        columns.append(there)
-        length.append(np.full(len(here), mm))
-        cost.append(mm * (inner[here] * inner[there]) ** (-RIDGE / 2))
-    pair = (np.concatenate(rows), np.concatenate(columns))
+    here, there, length = links(mask, grid)
+    cost = length * (inner[here] * inner[there]) ** (-RIDGE / 2)
     shape = (len(voxels),) * 2
-    plain = coo_matrix((np.concatenate(length), pair), shape).tocsr()
-    ridge = coo_matrix((np.concatenate(cost), pair), shape).tocsr()
+    plain = coo_matrix((length, (here, there)), shape).tocsr()
+    ridge = coo_matrix((cost, (here, there)), shape).tocsr()
     far = dijkstra(plain, directed=False, indices=0)
     root = int(np.argmax(np.where(np.isfinite(far), far, -1)))
     far = dijkstra(plain, directed=False, indices=root)
@@ -197,6 +189,24 @@ def _ways(mask: Bools, depth: Floats, grid: Grid, least_mm: float) -> list[tuple
     return found
 
 
+def links(mask: Bools, grid: Grid) -> tuple[Ints, Ints, Floats]:
+    """Return each pair of voxels that touch, numbered as `numpy.argwhere` does, and its length, mm.
+
+    The mask must be empty at its borders.
+    """
+    voxels = np.argwhere(mask)
+    number = np.full(mask.shape, -1, np.int64)
+    number[mask] = np.arange(len(voxels))
+    rows, columns, length = [], [], []
+    for step in _HALF:
+        other = number[tuple((voxels + step).T)]
+        here = np.flatnonzero(other >= 0)
+        rows.append(here)
+        columns.append(other[here])
+        length.append(np.full(len(here), float(np.linalg.norm(grid.affine[:3, :3] @ step))))
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(length)
+
+
 def _cover(left: Bools, places: Floats, way: Ints, reach: Floats) -> None:
     """Strike out the voxels near a way."""
     from scipy.spatial import cKDTree
@@ -217,7 +227,7 @@ def _field(mask: Bools) -> npt.NDArray[np.float32]:
     return np.asarray(gaussian_filter(mask.astype(np.float32), BLUR, truncate=4.0))
 
 
-def _smooth(points: Floats, sd_mm: float) -> Floats:
+def smoothed(points: Floats, sd_mm: float) -> Floats:
     """Average a line of points by arclength; the two ends stay."""
     along = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))))
     weight = np.exp(-0.5 * ((along[:, None] - along) / sd_mm) ** 2)
@@ -248,13 +258,13 @@ def _add(
     """Refine one line and add it to the tree."""
     index = tuple(np.round(grid.to_index(line)).astype(int).T)
     wide = float(np.median(depth[index]))
-    line = _even(_smooth(line, max(wide, 1.5 * fine)), 0.75 * fine)
+    line = _even(smoothed(line, max(wide, 1.5 * fine)), 0.75 * fine)
     for _ in range(2):
         centre, found = _across(line, grid, field, fine, wide)
         good = np.isfinite(found)
         line = np.where(good[:, None], centre, line)
         # Neighbours move together: a single plane's wall is rough.
-        line = _smooth(line, max(0.5 * wide, fine))
+        line = smoothed(line, max(0.5 * wide, fine))
     _, found = _across(line, grid, field, fine, wide)
     line, found = _ends(line, found, wide, is_branch, grid, field, fine, notes)
     first = 0
@@ -286,7 +296,7 @@ def _across(
     """Return the centre (n, 3) and the radius of equal area (n,), mm, of the section at each point."""
     from scipy.ndimage import map_coordinates
 
-    along = np.gradient(_smooth(line, max(0.7 * wide, fine)), axis=0)
+    along = np.gradient(smoothed(line, max(0.7 * wide, fine)), axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     pick = np.eye(3)[np.argmin(np.abs(along), axis=1)]
     u = np.cross(along, pick)
@@ -335,7 +345,8 @@ def _ends(
             line, found = line[::-1], found[::-1]
         along = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))))
         good = np.isfinite(found)
-        tip = float(np.median(found[good & (along > along[-1] - 4 * wide)])) if good.any() else wide
+        near = found[good & (along > along[-1] - 4 * wide)]
+        tip = float(np.median(near)) if len(near) else wide
         keep = max(int(np.searchsorted(along, along[-1] - 2 * tip)), min(4, len(line)))
         line, found = line[:keep], found[:keep]
         way = line[-1] - line[max(0, keep - 1 - int(3 * tip / (0.75 * fine)))]

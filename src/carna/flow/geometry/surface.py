@@ -46,7 +46,7 @@ def fill(surface: Surface, spacing_mm: float) -> tuple[npt.NDArray[np.bool_], Gr
     """Return the voxels (cubes of ``spacing_mm``) inside a surface; openings are closed by fans."""
     from carna.flow.geometry.surface_kernel import crossings
 
-    points, triangles = _merged(surface)
+    points, triangles = merged(surface)
     closed = Surface(points, triangles)
     caps: list[Ints] = []
     extra: list[Floats] = []
@@ -82,7 +82,7 @@ def tree_from_surface(surface: Surface, *, spacing_mm: float | None = None) -> T
         Of the voxels that fill it; by default the surface's typical diameter (4 volume / area) over 10.
     """
     if spacing_mm is None:
-        points, triangles = _merged(surface)
+        points, triangles = merged(surface)
         whole = Surface(points - points.mean(0), triangles)
         # Openings are small beside the wall: the volume is off by little.
         spacing_mm = max(4000 * abs(whole.volume_ml) / max(whole.area_mm2, 1e-9) / 10, 0.05)
@@ -92,7 +92,7 @@ def tree_from_surface(surface: Surface, *, spacing_mm: float | None = None) -> T
     return tree_from_labels(inside, grid)
 
 
-def _merged(surface: Surface) -> tuple[Floats, Ints]:
+def merged(surface: Surface) -> tuple[Floats, Ints]:
     """Merge points that coincide, as each triangle of an STL brings its own."""
     size = float(np.ptp(surface.points, axis=0).max())
     key = np.round(surface.points / max(size * 1e-6, 1e-9)).astype(np.int64)

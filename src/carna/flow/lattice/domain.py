@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 BLOCK: Final = 128
+RUN: Final = 16  # nodes that are moved at once where they are neighbours in memory
 FEWEST: Final = 5  # nodes across an opening
 
 
@@ -61,10 +62,10 @@ class Domain:
     dx_mm : float
     table : (19, padded) int32
         Where the population that leaves a node with each velocity arrives.
-    runs : (19, blocks) int32
-        The first entry where a block of the table is consecutive, else -1.
-    wall : (w, 3) int32, share : (w, 3) float, at : (w,) int
-        Interpolated walls: slots and coefficients; the node of each link.
+    runs : (19, padded / 16) int32
+        The first entry where 16 of the table are consecutive, else -1.
+    wall : (w, 4) int32, share : (w, 3) float, at : (w,) int
+        Interpolated walls: three slots and that at rest, coefficients; the node of each link.
     link : (m, 5) int32
         Links through openings: slot, velocity, opening, -, place in `edge`.
     edge : (e,) int32
@@ -157,7 +158,7 @@ def domain(
             )
     edge, who = np.unique(link[:, 0] % padded, return_inverse=True)
     link[:, 4] = who
-    first = table.reshape(19, -1, BLOCK)
+    first = table.reshape(19, -1, RUN)
     runs = np.where((np.diff(first, axis=2) == 1).all(axis=2), first[:, :, 0], -1).astype(np.int32)
     return Domain(
         points, dx_mm, table, runs, wall, share, at, link, edge.astype(np.int32), shape, openings, cells
@@ -250,18 +251,12 @@ def _cuts(
         # Without a second node behind, or without knowledge, the wall stays halfway.
         plain = (second == leaves * padded + at) | shape.halfway
         cut[plain] = 0.5
-        close = cut < 0.5
-        shares.append(
-            np.where(
-                close[:, None],
-                np.stack([2 * cut, 1 - 2 * cut, 0 * cut], 1),
-                np.stack([0.5 / cut, 0 * cut, 1 - 0.5 / cut], 1),
-            )
-        )
-        walls.append(np.stack([q * padded + at, second, leaves * padded + at], 1))
+        lean = (1 - 2 * cut) / (1 + 2 * cut)
+        shares.append(np.stack([1 + 0 * lean, lean, -lean], 1))
+        walls.append(np.stack([q * padded + at, second, leaves * padded + at, at], 1))
         nodes.append(at)
     wall, share, node = np.concatenate(walls), np.concatenate(shares), np.concatenate(nodes)
-    real = share[:, 0] != 1
+    real = share[:, 1] != 0
     link = np.concatenate(links)
     return wall[real].astype(np.int32), share[real], node[real], link.astype(np.int32)
 

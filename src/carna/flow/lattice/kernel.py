@@ -23,37 +23,66 @@ import numpy.typing as npt
 from numba import njit
 
 BLOCK: Final = 128
+RUN: Final = 16
 Array = npt.NDArray[Any]
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _row(to: Array, a: Any, s: Array, b: Any) -> None:
+    """Copy 16 neighbours: all are read before one is written, so that it becomes two instructions."""
+    t0, t1, t2, t3 = s[b], s[b + np.uint64(1)], s[b + np.uint64(2)], s[b + np.uint64(3)]
+    t4, t5, t6, t7 = s[b + np.uint64(4)], s[b + np.uint64(5)], s[b + np.uint64(6)], s[b + np.uint64(7)]
+    t8, t9, t10, t11 = s[b + np.uint64(8)], s[b + np.uint64(9)], s[b + np.uint64(10)], s[b + np.uint64(11)]
+    t12, t13, t14, t15 = s[b + np.uint64(12)], s[b + np.uint64(13)], s[b + np.uint64(14)], s[b + np.uint64(15)]
+    to[a], to[a + np.uint64(1)], to[a + np.uint64(2)], to[a + np.uint64(3)] = t0, t1, t2, t3
+    to[a + np.uint64(4)], to[a + np.uint64(5)], to[a + np.uint64(6)], to[a + np.uint64(7)] = t4, t5, t6, t7
+    to[a + np.uint64(8)], to[a + np.uint64(9)], to[a + np.uint64(10)], to[a + np.uint64(11)] = t8, t9, t10, t11
+    to[a + np.uint64(12)], to[a + np.uint64(13)], to[a + np.uint64(14)], to[a + np.uint64(15)] = t12, t13, t14, t15
+
+
+@njit(cache=True, nogil=True)
 def _load(slots: Array, table: Array, runs: Array, block: int, odd: int, buffer: Array) -> None:
-    nodes = slots.size // 19
-    first = block * BLOCK
+    # Unsigned: an index that cannot be negative needs no test, and a row of 16 becomes one instruction.
+    nodes, first = np.uint64(slots.size // 19), np.uint64(block * BLOCK)
     for q in range(19):
-        other = q if q == 0 else (q + 1 if q & 1 else q - 1)
-        at = q * nodes + first if odd == 0 or q == 0 else runs[other, block]
-        if at >= 0:
-            for n in range(BLOCK):
-                buffer[q * BLOCK + n] = slots[at + n]
-        else:
-            for n in range(BLOCK):
-                buffer[q * BLOCK + n] = slots[table[other, first + n]]
+        to = np.uint64(q * BLOCK)
+        if odd == 0 or q == 0:
+            at = np.uint64(q) * nodes + first
+            for n in range(np.uint64(BLOCK)):
+                buffer[to + n] = slots[at + n]
+            continue
+        other = q + 1 if q & 1 else q - 1
+        places, row = table[other], runs[other]
+        for part in range(np.uint64(BLOCK // RUN)):
+            start = row[first // np.uint64(RUN) + part]
+            here = part * np.uint64(RUN)
+            if start >= 0:
+                _row(buffer, to + here, slots, np.uint64(start))
+            else:
+                for n in range(np.uint64(RUN)):
+                    buffer[to + here + n] = slots[np.uint64(places[first + here + n])]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def _store(slots: Array, table: Array, runs: Array, block: int, odd: int, buffer: Array) -> None:
-    nodes = slots.size // 19
-    first = block * BLOCK
+    nodes, first = np.uint64(slots.size // 19), np.uint64(block * BLOCK)
     for q in range(19):
-        other = q if q == 0 else (q + 1 if q & 1 else q - 1)
-        at = other * nodes + first if odd == 0 or q == 0 else runs[q, block]
-        if at >= 0:
-            for n in range(BLOCK):
-                slots[at + n] = buffer[q * BLOCK + n]
-        else:
-            for n in range(BLOCK):
-                slots[table[q, first + n]] = buffer[q * BLOCK + n]
+        source = np.uint64(q * BLOCK)
+        if odd == 0 or q == 0:
+            other = q if q == 0 else (q + 1 if q & 1 else q - 1)
+            at = np.uint64(other) * nodes + first
+            for n in range(np.uint64(BLOCK)):
+                slots[at + n] = buffer[source + n]
+            continue
+        places, row = table[q], runs[q]
+        for part in range(np.uint64(BLOCK // RUN)):
+            start = row[first // np.uint64(RUN) + part]
+            here = part * np.uint64(RUN)
+            if start >= 0:
+                _row(slots, np.uint64(start), buffer, source + here)
+            else:
+                for n in range(np.uint64(RUN)):
+                    slots[np.uint64(places[first + here + n])] = buffer[source + here + n]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -68,6 +97,34 @@ def _pair(a: Any, b: Any, s: Any, base: Any, w: Any, even: Any, uneven: Any, k: 
 def _collide(f: Array, even: Any, uneven: Any, k: Any) -> None:
     b, face, edge = BLOCK, k[1], k[2]
     for n in range(BLOCK):
+        f0, f1, f2, f3, f4 = f[n], f[b + n], f[2 * b + n], f[3 * b + n], f[4 * b + n]
+        f5, f6, f7, f8, f9 = f[5 * b + n], f[6 * b + n], f[7 * b + n], f[8 * b + n], f[9 * b + n]
+        f10, f11, f12, f13 = f[10 * b + n], f[11 * b + n], f[12 * b + n], f[13 * b + n]
+        f14, f15, f16 = f[14 * b + n], f[15 * b + n], f[16 * b + n]
+        f17, f18 = f[17 * b + n], f[18 * b + n]
+        x = f1 - f2 + f7 - f8 + f9 - f10 + f11 - f12 + f13 - f14
+        y = f3 - f4 + f7 - f8 - f9 + f10 + f15 - f16 + f17 - f18
+        z = f5 - f6 + f11 - f12 - f13 + f14 + f15 - f16 - f17 + f18
+        rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + f8 + f9 + f10 + f11 + f12 + f13 + f14 + f15
+        base = rho + f16 + f17 + f18 - k[5] * (x * x + y * y + z * z)
+        f[n] = f0 - even * (f0 - k[0] * base)
+        f[b + n], f[2 * b + n] = _pair(f1, f2, x, base, face, even, uneven, k)
+        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, base, face, even, uneven, k)
+        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, base, face, even, uneven, k)
+        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, base, edge, even, uneven, k)
+        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, base, edge, even, uneven, k)
+        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, base, edge, even, uneven, k)
+        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, base, edge, even, uneven, k)
+        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, base, edge, even, uneven, k)
+        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, base, edge, even, uneven, k)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _collide_varied(f: Array, evens: Array, unevens: Array, k: Any) -> None:
+    """Collide with a relaxation time for each node."""
+    b, face, edge = BLOCK, k[1], k[2]
+    for n in range(BLOCK):
+        even, uneven = evens[n], unevens[n]
         f0, f1, f2, f3, f4 = f[n], f[b + n], f[2 * b + n], f[3 * b + n], f[4 * b + n]
         f5, f6, f7, f8, f9 = f[5 * b + n], f[6 * b + n], f[7 * b + n], f[8 * b + n], f[9 * b + n]
         f10, f11, f12, f13 = f[10 * b + n], f[11 * b + n], f[12 * b + n], f[13 * b + n]
@@ -144,6 +201,22 @@ def _collide_forced(
 
 
 @njit(cache=True, nogil=True)
+def _walls(slots: Array, behind: Any, away: Any, wall: Array, share: Array) -> None:
+    """Interpolate what comes back from walls.
+
+    One of the two other slots holds what left for the wall from the second node, the other what left this node
+    away from the wall: which is which changes with every step.
+    """
+    for n in range(np.uint64(len(wall))):
+        at, rest = np.uint64(wall[n, 0]), np.uint64(wall[n, 3])
+        near, far = np.uint64(wall[n, behind]), np.uint64(wall[n, away])
+        back = share[n, 0] * slots[at] + share[n, 1] * slots[near] + share[n, 2] * slots[far]
+        # Interpolation leaks a little mass; the population at rest takes it back, node by node.
+        slots[rest] += slots[at] - back
+        slots[at] = back
+
+
+@njit(cache=True, nogil=True)
 def _edges(
     slots: Array,
     table: Array,
@@ -158,8 +231,14 @@ def _edges(
     moves: Array,
     weights: Array,
     u: Array,
+    still: Array,
 ) -> None:
-    """Put what comes back from walls and openings where the next step reads it."""
+    """Put what comes back from walls and openings where the next step reads it.
+
+    `still` (openings, 4) lets sound out of a steady run, which it would otherwise ring through for long: a held
+    density gives way to a flow beyond its running mean, a driven flow to a density beyond it. Columns: gain (0:
+    none), how fast the mean follows, the mean, what is added now.
+    """
     nodes = slots.size // 19
     for n in range(len(node)):
         for d in range(3):
@@ -169,13 +248,7 @@ def _edges(
             f = slots[table[q, node[n]]] if odd else slots[other * nodes + node[n]]
             for d in range(3):
                 u[n, d] += moves[q, d] * f
-    for n in range(len(wall)):
-        at, near, far = wall[n, 0], wall[n, 1 + odd], wall[n, 2 - odd]
-        # near holds what left for the wall from the second node, far what left this node away from the wall.
-        back = share[n, 0] * slots[at] + share[n, 1] * slots[near] + share[n, 2] * slots[far]
-        # Interpolation leaks a little mass; the population at rest takes it back, node by node.
-        slots[at % nodes] += slots[at] - back
-        slots[at] = back
+    _walls(slots, np.uint64(1 + odd), np.uint64(2 - odd), wall, share)
     flow[:] = 0
     # A driven flow: the odd parts are given, the even parts are at equilibrium (bouncing them back rings),
     # and the density is what lets exactly the given mass through each node.
@@ -187,57 +260,69 @@ def _edges(
         if not holds:
             cu = moves[q, 0] * u[who, 0] + moves[q, 1] * u[who, 1] + moves[q, 2] * u[who, 2]
             uu = u[who, 0] ** 2 + u[who, 1] ** 2 + u[who, 2] ** 2
-            u[who, 3] += slots[at] + 0.5 * given[n] * drive[opening] - weights[q] * (4.5 * cu * cu - 1.5 * uu)
+            here = drive[opening] + still[opening, 3]
+            u[who, 3] += slots[at] + 0.5 * given[n] * here - weights[q] * (4.5 * cu * cu - 1.5 * uu)
             u[who, 4] += weights[q]
+    sounds, places = np.zeros((len(still), 2)), np.empty(19, np.int64)
     for n in range(len(link)):
         at, q, opening, holds, who = link[n]
         before = slots[at]
         cu = moves[q, 0] * u[who, 0] + moves[q, 1] * u[who, 1] + moves[q, 2] * u[who, 2]
         even = 4.5 * cu * cu - 1.5 * (u[who, 0] ** 2 + u[who, 1] ** 2 + u[who, 2] ** 2)
+        here = drive[opening] + still[opening, 3]
         if holds:
-            slots[at] = 2 * weights[q] * (drive[opening] + even) - before
+            slots[at] = 2 * weights[q] * (here + even) - before
+            sounds[opening, 0] -= slots[at] - before
+            sounds[opening, 1] = 1
         else:
-            slots[at] = weights[q] * (even + u[who, 3] / u[who, 4]) + 0.5 * given[n] * drive[opening]
+            density = u[who, 3] / u[who, 4]
+            slots[at] = weights[q] * (even + density) + 0.5 * given[n] * here
+            sounds[opening, 0] += density
+            sounds[opening, 1] += 1
         flow[opening] += slots[at] - before
+    for n in range(len(still)):
+        sound = sounds[n, 0] / max(sounds[n, 1], 1)
+        if np.isnan(still[n, 2]):
+            still[n, 2] = sound
+        still[n, 2] += still[n, 1] * (sound - still[n, 2])
+        # Not at once: an answer within the same step would overshoot.
+        still[n, 3] += 0.2 * (still[n, 0] * (sound - still[n, 2]) - still[n, 3])
     for n in range(len(node)):
-        _regularise(slots, table, odd, node[n], moves, weights)
+        _regularise(slots, table, odd, node[n], moves, weights, places)
 
 
 @njit(cache=True, nogil=True)
-def _regularise(slots: Array, table: Array, odd: int, node: int, moves: Array, weights: Array) -> None:
+def _regularise(
+    slots: Array, table: Array, odd: int, node: int, moves: Array, weights: Array, at: Array
+) -> None:
     """Keep density, momentum and stress of what arrives at a node, drop the rest.
 
     Slow odd modes otherwise grow where blood is driven in (Latt & Chopard 2006,
     doi:10.1016/j.matcom.2006.05.017).
     """
     nodes = slots.size // 19
-    f, at = np.empty(19), np.empty(19, np.int64)
-    rho = x = y = z = 0.0
+    rho = x = y = z = xx = yy = zz = xy = xz = yz = 0.0
     for q in range(19):
         other = q if q == 0 else (q + 1 if q & 1 else q - 1)
         # After an odd step the next one reads the node's own slots, after an even one its neighbours'.
         at[q] = q * nodes + node if odd or q == 0 else table[other, node]
-        f[q] = slots[at[q]]
-        rho += f[q]
-        x += moves[q, 0] * f[q]
-        y += moves[q, 1] * f[q]
-        z += moves[q, 2] * f[q]
-    uu = x * x + y * y + z * z
-    stress = np.zeros((3, 3))
+        g, a, b, c = slots[at[q]], moves[q, 0], moves[q, 1], moves[q, 2]
+        rho += g
+        x += a * g
+        y += b * g
+        z += c * g
+        xx += a * a * g
+        yy += b * b * g
+        zz += c * c * g
+        xy += a * b * g
+        xz += a * c * g
+        yz += b * c * g
+    trace = xx + yy + zz - rho
     for q in range(19):
-        cu = moves[q, 0] * x + moves[q, 1] * y + moves[q, 2] * z
-        rest = weights[q] * (rho + 3 * cu + 4.5 * cu * cu - 1.5 * uu)
-        for d in range(3):
-            for e in range(3):
-                stress[d, e] += moves[q, d] * moves[q, e] * (f[q] - rest)
-        f[q] = rest
-    trace = (stress[0, 0] + stress[1, 1] + stress[2, 2]) / 3
-    for q in range(19):
-        off = -trace
-        for d in range(3):
-            for e in range(3):
-                off += moves[q, d] * moves[q, e] * stress[d, e]
-        slots[at[q]] = f[q] + 4.5 * weights[q] * off
+        a, b, c = moves[q, 0], moves[q, 1], moves[q, 2]
+        along = a * a * xx + b * b * yy + c * c * zz + 2 * (a * b * xy + a * c * xz + b * c * yz)
+        along -= (a * a + b * b + c * c) * rho / 3
+        slots[at[q]] = weights[q] * (rho + 3 * (a * x + b * y + c * z) + 4.5 * along - 1.5 * trace)
 
 
 @njit(cache=True, nogil=True)
@@ -261,20 +346,30 @@ def advance(
     flow: Array,
     moves: Array,
     weights: Array,
+    still: Array,
 ) -> None:
     """Go on by as many steps as `drive` has rows (an even number), writing the openings' flows to `flow`."""
     buffer = np.empty(19 * BLOCK, slots.dtype)
     u = np.empty((len(node), 5))
+    varied = np.empty((2, BLOCK), slots.dtype)
     for step in range(len(drive)):
         odd = step & 1
         for block in range(len(forced)):
             _load(slots, table, runs, block, odd, buffer)
-            if forced[block]:
+            if forced[block] == 2:
+                first = block * BLOCK
+                for n in range(BLOCK):
+                    rate = 1 / tau[first + n]
+                    varied[0, n] = rate
+                    varied[1, n] = 1 / (0.5 + 0.1875 / (tau[first + n] - 0.5))
+                _collide_varied(buffer, varied[0], varied[1], k)
+            elif forced[block]:
                 _collide_forced(buffer, block * BLOCK, tau, drag, push, thin, moves, weights)
             else:
                 _collide(buffer, rates[0], rates[1], k)
             _store(slots, table, runs, block, odd, buffer)
-        _edges(slots, table, odd, wall, share, link, node, given, drive[step], flow[step], moves, weights, u)
+        _edges(slots, table, odd, wall, share, link, node, given, drive[step], flow[step], moves, weights, u,
+               still)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)

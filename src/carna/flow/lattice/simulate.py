@@ -20,11 +20,11 @@ Floats = npt.NDArray[np.float64]
 
 FASTEST: Final = 0.3  # lattice speed, of a speed of sound of 0.577
 COARSEST: Final = 62.0  # Reynolds number of one cell
-DRIVEN: Final = (
-    25.0  # the same where a flow enters: above it a drawn-in profile rings, 35 was seen to diverge
-)
+DRIVEN: Final = 40.0  # the same where a flow enters: a drawn-in profile rings
 BUFFER: Final = (4.0, 5.0)  # cells behind a driven opening that are thicker, and their Reynolds number
 THICKEST: Final = 1.0  # relaxation time: slow flow is given a smaller time step
+RAMPS: Final = 1.0  # radii over which the thick cells thin out
+FOLLOWS: Final = 2e-3  # of a step: how fast an opening forgets what flow or pressure was usual
 CHUNK: Final = 100  # steps between two looks at progress
 
 
@@ -196,6 +196,7 @@ def simulate(
     period_s: float | None = None,
     precise: bool = False,
     start: Lattice | None = None,
+    guess: tuple[Floats, Floats] | None = None,
     progress: Progress = SILENT,
 ) -> Lattice:
     """Solve the Navier-Stokes equations on a lattice.
@@ -225,6 +226,8 @@ def simulate(
         Double precision, for tests.
     start : Lattice, optional
         Go on from here (same domain, same scale).
+    guess : (n, 3) float and (n,) float, optional
+        Velocity, m/s, and pressure, mmHg, to begin with instead of rest.
     progress : Progress
 
     Raises
@@ -245,13 +248,17 @@ def simulate(
     real: Any = np.float64 if precise else np.float32
     padded = domain.table.shape[1]
     slots = np.zeros(19 * padded, real) if start is None else start.populations.ravel().astype(real)
-    driven = tuple(n for n, condition in openings.items() if isinstance(condition, Flow))
+    if guess is not None:
+        slots = _equilibrium(domain, units, *guess, _level(openings)).astype(real)
+    steady = not any(isinstance(c.ml_s if isinstance(c, Flow) else c.mmHg, Wave) for c in openings.values())
+    driven = tuple(n for n, condition in openings.items() if isinstance(condition, Flow) or steady)
     state = _state(domain, blood, units, drag, push_Pa_m, real, driven, lattice_speed)
     link, given = _links(domain, openings, units)
     moves, weights = MOVES.astype(np.float64), WEIGHTS
+    still = _still(domain, openings, units)
     total = int(np.ceil(end_s / units.dt_s / CHUNK)) * CHUNK
     beat = round(period_s / units.dt_s) if period_s else 0
-    ramp = 0 if start is not None or beat else min(total // 4, int(200 / lattice_speed))
+    ramp = 0 if start is not None or guess is not None or beat else min(total // 4, int(200 / lattice_speed))
     stretch = CHUNK * max(1, round(200 / lattice_speed / CHUNK))
     shear = Shear(domain) if beat else None
     steps, change, status = 0, np.inf, "ended"
@@ -263,7 +270,7 @@ def simulate(
         drive = _drive(openings, at * units.dt_s, units, np.clip(at / ramp, 0, 1) if ramp else np.ones(count))
         flow = np.zeros((count, len(openings)))
         advance(slots, domain.table, domain.runs, *state, domain.wall, domain.share.astype(real), link,
-                domain.edge, given, drive, flow, moves, weights)  # fmt: skip
+                domain.edge, given, drive, flow, moves, weights, still)  # fmt: skip
         steps += count
         flows.append(flow)
         if shear is not None and steps > total - beat:
@@ -294,6 +301,16 @@ def simulate(
         strain[:n] / units.dt_s, _thick(state[3], units, blood)[:n], flow, np.array(ends), shear_Pa,
         oscillation, steps, change, slots.reshape(19, padded),
     )  # fmt: skip
+
+
+def _equilibrium(domain: Domain, units: Scale, velocity_m_s: Floats, pressure_mmHg: Floats, level: float) -> Floats:
+    """Return populations at rest with their surroundings, in the layout of the kernel."""
+    v = velocity_m_s / units.speed_m_s
+    cu, uu = v @ MOVES.T, (v**2).sum(1)[:, None]
+    rho = (pressure_mmHg - level)[:, None] / units.pressure_mmHg
+    slots = np.zeros((19, domain.table.shape[1]))
+    slots[:, : len(domain)] = (WEIGHTS * (rho + 3 * cu + 4.5 * cu**2 - 1.5 * uu)).T
+    return slots.ravel()
 
 
 def _thick(tau: Floats, units: Scale, blood: Blood) -> Floats:
@@ -330,12 +347,15 @@ def _state(
     cell = lattice_speed / units.viscosity
     for n in driven:
         # Thick cells behind a driven opening damp what rings there; the pressure is right beyond them.
-        near = domain.openings[n].beyond(domain.points_mm) > -BUFFER[0] * domain.dx_mm
-        near &= domain.openings[n].aside(domain.points_mm) < 1.5 * domain.openings[n].radius_mm
-        tau[: len(domain)][near] = 0.5 + 3 * units.viscosity * max(1.0, cell / BUFFER[1])
+        depth = -domain.openings[n].beyond(domain.points_mm) / domain.dx_mm
+        near = domain.openings[n].aside(domain.points_mm) < 1.5 * domain.openings[n].radius_mm
+        fades = 1 - (depth - BUFFER[0]) / (RAMPS * domain.openings[n].radius_mm / domain.dx_mm)
+        thicker = max(1.0, cell / BUFFER[1]) ** np.clip(fades, 0, 1)
+        tau[: len(domain)][near] = np.maximum(tau[: len(domain)], 0.5 + 3 * units.viscosity * thicker)[near]
     everywhere = bool(push.any() or thin.size)
-    special = slow.any(axis=0) | (tau != units.tau)
-    forced = np.full(padded // BLOCK, everywhere) | special.reshape(-1, BLOCK).any(axis=1)
+    # 0: one viscosity; 1: force or thinning; 2: only the viscosity varies.
+    thick = 2 * (tau != units.tau).reshape(-1, BLOCK).any(axis=1)
+    forced = np.where(slow.any(axis=0).reshape(-1, BLOCK).any(axis=1) | everywhere, 1, thick)
     return rates, k, forced, tau, slow, push, thin
 
 
@@ -369,6 +389,18 @@ def _links(
                 fix=f"dx_mm = {domain.dx_mm * DRIVEN / cell:.2g}, or a held pressure there",
             )
     return link, given
+
+
+def _still(domain: Domain, openings: Mapping[int, Flow | Held], units: Scale) -> Floats:
+    """Return what each opening does with sound: the impedance of its area, in a steady run only."""
+    still = np.zeros((len(openings), 4))
+    for n, condition in openings.items():
+        if isinstance(condition.ml_s if isinstance(condition, Flow) else condition.mmHg, Wave):
+            return np.zeros((len(openings), 4))
+        area = len(np.unique(domain.link[domain.link[:, 2] == n, 4]))
+        gain = 0.0 if isinstance(condition, Flow) else 3**0.5 / area
+        still[n, :3] = gain, FOLLOWS, np.nan
+    return still
 
 
 def _level(openings: Mapping[int, Flow | Held]) -> float:

@@ -88,7 +88,7 @@ def _measure(case: str, lumen: Domain, gib: float) -> Speed:
         none = np.zeros((steps, 0))
         began = time.process_time()
         advance(slots, lumen.table, lumen.runs, *state, lumen.wall, share, lumen.link, lumen.edge,
-                np.zeros(0), none, none.copy(), MOVES.astype(float), WEIGHTS)  # fmt: skip
+                np.zeros(0), none, none.copy(), MOVES.astype(float), WEIGHTS, np.zeros((0, 4)))  # fmt: skip
         return time.process_time() - began
 
     go(2)

@@ -108,9 +108,12 @@ def update(
         for j in range(PIECE):
             w[2, j] = a[j]
         for j in range(PIECE):
-            w[3, j] = v[j] * (friction[j] / w[2, j] + jet[j] * w[2, j] * w[2, j] * abs(v[j]))
+            w[3, j] = friction[j] / w[2, j] + jet[j] * w[2, j] * w[2, j] * abs(v[j])
         for j in range(PIECE):
-            w[4, j] = v[j] - dt * (w[1, j] + w[3, j])
+            # Drag faster than a step is slowed to it: the balance of both terms stays where it is, and what
+            # is slow already is taken as it is, to third order.
+            fast = dt * w[3, j]
+            w[4, j] = v[j] - dt * (w[1, j] + v[j] * w[3, j]) / (1.0 + fast * fast)
             w[2, j] -= dt * w[0, j]
         o0, o1 = old[0, start:], old[1, start:]
         r0, r1 = out[0, start:], out[1, start:]

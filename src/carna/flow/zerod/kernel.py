@@ -98,6 +98,20 @@ class Scheme(NamedTuple):
     most: int
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _visit(i: int, k: int, mark: Ints, waiting: Ints, count: int, l_row: Ints, v: int) -> tuple[int, int]:
+    """Note row ``i`` in column ``k`` once: above the pivot it waits to act, below it belongs to L."""
+    if mark[i] != k:
+        mark[i] = k
+        if i < k:
+            waiting[count] = i
+            count += 1
+        else:
+            l_row[v] = i
+            v += 1
+    return count, v
+
+
 @njit(cache=True, nogil=True)
 def fill(start: Ints, row: Ints, column: Ints, place: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     """Return starts and rows of the lower and upper factor's entries, column by column."""
@@ -115,15 +129,7 @@ def fill(start: Ints, row: Ints, column: Ints, place: Ints) -> tuple[Ints, Ints,
         while len(l_row) < v + n:
             l_row = np.concatenate((l_row, np.empty_like(l_row)))
         for p in range(start[column[k]], start[column[k] + 1]):
-            i = place[row[p]]
-            if mark[i] != k:
-                mark[i] = k
-                if i < k:
-                    waiting[count] = i
-                    count += 1
-                else:
-                    l_row[v] = i
-                    v += 1
+            count, v = _visit(place[row[p]], k, mark, waiting, count, l_row, v)
         while count:
             # Columns before this one act on it in their order; there are few, so the first is looked for.
             first = 0
@@ -136,15 +142,7 @@ def fill(start: Ints, row: Ints, column: Ints, place: Ints) -> tuple[Ints, Ints,
             u_row[u] = j
             u += 1
             for p in range(l_start[j], l_start[j + 1]):
-                i = l_row[p]
-                if mark[i] != k:
-                    mark[i] = k
-                    if i < k:
-                        waiting[count] = i
-                        count += 1
-                    else:
-                        l_row[v] = i
-                        v += 1
+                count, v = _visit(l_row[p], k, mark, waiting, count, l_row, v)
         u_start[k + 1], l_start[k + 1] = u, v
     return l_start, l_row[: l_start[n]], u_start, u_row[: u_start[n]]
 
