@@ -17,13 +17,13 @@ from carna.flow.surrogate.networks import GraphNet, TreeLstm
 
 Surrogate: TypeAlias = Boosted | TreeLstm | GraphNet
 
-NAMES: Final = ("boosted", "tree_lstm")
+NAMES: Final = ("boosted", "tree_lstm", "graph_net")
 FORMAT: Final = "carna.flow-surrogate/1"
 
 
 @cache
 def surrogate(name: str) -> Surrogate:
-    """Return a taught surrogate: ``boosted`` or ``tree_lstm``.
+    """Return a taught surrogate: ``boosted``, ``tree_lstm`` or ``graph_net``.
 
     For comparison with the steady solver, which is exact and faster: nothing in the package computes an FFR
     with them.
