@@ -12,6 +12,7 @@ from carna import ep
 from carna.ep import conditions
 from carna.ep.reentry import Outcome, Protocol, Restitution, Substrate, screen
 from carna.ep.restitution import restitution
+from carna.heart.recovery import paced
 from carna.heart.scar import GREY, SCAR, Infarct
 from carna.heart.twin import Velocity, site_voxels, substrate
 from carna.heart.ventricles import Ventricles, ventricles
@@ -68,14 +69,6 @@ def tried(of: Ventricles, work: Path, site: str, protocol: Protocol = PROTOCOL) 
     return screen(made(of, work), {site: site_voxels(of)[site]}, protocol)
 
 
-def prepaced(cell: ep.CellModel, cycle_ms: float = S1_MS) -> ep.CellModel:
-    """Return the cell as it is after fifty beats, at the moment of the next one."""
-    from carna.ep.cell.pace import pace
-
-    held = pace(cell, cycle_ms, 50, dt_ms=0.02).cells
-    return cell.starting(**{name: float(held[name][0]) for name in cell.state_names})
-
-
 def coupled(
     muscle: np.ndarray,
     grey: np.ndarray,
@@ -85,7 +78,7 @@ def coupled(
     cycle_ms: float = S1_MS,
 ) -> ep.Tissue:
     """Return muscle as cells, paced to a cycle and coupled, that conduct on its grid as in `VELOCITY`."""
-    models = {number: prepaced(cell, cycle_ms) for number, cell in enumerate(cells())}
+    models = {number: paced(cell, cycle_ms) for number, cell in enumerate(cells())}
     diffusion = np.zeros((*muscle.shape, 3), np.float32)
     for number, cell in enumerate(cells()):
         factor = VELOCITY.grey if number else 1.0

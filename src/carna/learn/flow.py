@@ -232,11 +232,11 @@ def _stored_networks(data: Path) -> Iterator[Row]:
 # stores it (three minutes): loss between -63 and 32 mm, Pa; speed on the axis, m/s, at places in m.
 NOZZLE_DROP_PA: Final = 366.0
 NOZZLE_AXIS: Final = {
-    -0.064: 0.0893,
-    -0.048: 0.1888,
-    -0.02: 0.7665,
-    -0.008: 0.8020,
-    0.0: 0.7580,
+    -0.064: 0.08925,
+    -0.048: 0.18877,
+    -0.02: 0.76645,
+    -0.008: 0.802,
+    0.0: 0.75802,
     0.008: 0.6288,
     0.032: 0.3972,
 }

@@ -91,7 +91,7 @@ def climb(trees: int, *, style: str = "itu2016", seed: int = 2026, progress: Pro
             kinetic = 0.5 * Blood().density_kg_m3 * speed**2 / MMHG / forest.pressure_mmHg[n]
             rows.append((n, read.value, above[at], kinetic))
     table = np.array(rows)
-    return Rungs(table[:, 0].astype(np.int64), *table[:, 1:].T, unsolved=tuple(unsolved))
+    return Rungs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3], tuple(unsolved))
 
 
 @final

@@ -252,7 +252,12 @@ def _cuts(
         plain = (second == leaves * padded + at) | shape.halfway
         cut[plain] = 0.5
         lean = (1 - 2 * cut) / (1 + 2 * cut)
-        shares.append(np.stack([1 + 0 * lean, lean, -lean], 1))
+        import os
+        if os.environ.get('BZ'):
+            close = cut < 0.5
+            shares.append(np.where(close[:, None], np.stack([2 * cut, 1 - 2 * cut, 0 * cut], 1), np.stack([0.5 / cut, 0 * cut, 1 - 0.5 / cut], 1)))
+        else:
+            shares.append(np.stack([1 + 0 * lean, lean, -lean], 1))
         walls.append(np.stack([q * padded + at, second, leaves * padded + at, at], 1))
         nodes.append(at)
     wall, share, node = np.concatenate(walls), np.concatenate(shares), np.concatenate(nodes)

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from carna.flow.lattice.stencil import MAGIC
+
 BLOCK: Final = 128
 RUN: Final = 16
 Array = npt.NDArray[Any]
@@ -106,17 +108,20 @@ def _collide(f: Array, even: Any, uneven: Any, k: Any) -> None:
         y = f3 - f4 + f7 - f8 - f9 + f10 + f15 - f16 + f17 - f18
         z = f5 - f6 + f11 - f12 - f13 + f14 + f15 - f16 - f17 + f18
         rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + f8 + f9 + f10 + f11 + f12 + f13 + f14 + f15
-        base = rho + f16 + f17 + f18 - k[5] * (x * x + y * y + z * z)
-        f[n] = f0 - even * (f0 - k[0] * base)
-        f[b + n], f[2 * b + n] = _pair(f1, f2, x, base, face, even, uneven, k)
-        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, base, face, even, uneven, k)
-        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, base, face, even, uneven, k)
-        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, base, edge, even, uneven, k)
-        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, base, edge, even, uneven, k)
-        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, base, edge, even, uneven, k)
-        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, base, edge, even, uneven, k)
-        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, base, edge, even, uneven, k)
-        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, base, edge, even, uneven, k)
+        rho += f16 + f17 + f18
+        xx, yy, zz = x * x, y * y, z * z
+        # See the module: edges know the two velocities in their plane, faces lose those across.
+        f[n] = f0 - even * (f0 - k[0] * (rho - (xx + yy + zz)))
+        bxy, bxz, byz = rho - k[5] * (xx + yy), rho - k[5] * (xx + zz), rho - k[5] * (yy + zz)
+        f[b + n], f[2 * b + n] = _pair(f1, f2, x, rho - k[6] * (yy + zz) - k[5] * xx, face, even, uneven, k)
+        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, rho - k[6] * (xx + zz) - k[5] * yy, face, even, uneven, k)
+        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, rho - k[6] * (xx + yy) - k[5] * zz, face, even, uneven, k)
+        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, bxy, edge, even, uneven, k)
+        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, bxy, edge, even, uneven, k)
+        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, bxz, edge, even, uneven, k)
+        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, bxz, edge, even, uneven, k)
+        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, byz, edge, even, uneven, k)
+        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, byz, edge, even, uneven, k)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -134,17 +139,20 @@ def _collide_varied(f: Array, evens: Array, unevens: Array, k: Any) -> None:
         y = f3 - f4 + f7 - f8 - f9 + f10 + f15 - f16 + f17 - f18
         z = f5 - f6 + f11 - f12 - f13 + f14 + f15 - f16 - f17 + f18
         rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + f8 + f9 + f10 + f11 + f12 + f13 + f14 + f15
-        base = rho + f16 + f17 + f18 - k[5] * (x * x + y * y + z * z)
-        f[n] = f0 - even * (f0 - k[0] * base)
-        f[b + n], f[2 * b + n] = _pair(f1, f2, x, base, face, even, uneven, k)
-        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, base, face, even, uneven, k)
-        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, base, face, even, uneven, k)
-        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, base, edge, even, uneven, k)
-        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, base, edge, even, uneven, k)
-        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, base, edge, even, uneven, k)
-        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, base, edge, even, uneven, k)
-        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, base, edge, even, uneven, k)
-        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, base, edge, even, uneven, k)
+        rho += f16 + f17 + f18
+        xx, yy, zz = x * x, y * y, z * z
+        # See the module: edges know the two velocities in their plane, faces lose those across.
+        f[n] = f0 - even * (f0 - k[0] * (rho - (xx + yy + zz)))
+        bxy, bxz, byz = rho - k[5] * (xx + yy), rho - k[5] * (xx + zz), rho - k[5] * (yy + zz)
+        f[b + n], f[2 * b + n] = _pair(f1, f2, x, rho - k[6] * (yy + zz) - k[5] * xx, face, even, uneven, k)
+        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, rho - k[6] * (xx + zz) - k[5] * yy, face, even, uneven, k)
+        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, rho - k[6] * (xx + yy) - k[5] * zz, face, even, uneven, k)
+        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, bxy, edge, even, uneven, k)
+        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, bxy, edge, even, uneven, k)
+        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, bxz, edge, even, uneven, k)
+        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, bxz, edge, even, uneven, k)
+        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, byz, edge, even, uneven, k)
+        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, byz, edge, even, uneven, k)
 
 
 @njit(cache=True, nogil=True)
@@ -187,17 +195,30 @@ def _collide_forced(
                 thin[1] + (thin[0] - thin[1]) * (1 + (thin[2] * rate) ** 2) ** (0.5 * (thin[3] - 1))
             )
         even = 1 / tau[node]
-        uneven = 1 / (0.5 + 0.1875 / (tau[node] - 0.5))
-        f[n] = g[0] - even * (g[0] - weights[0] * (rho - 1.5 * uu)) - (1 - 0.5 * even) * weights[0] * 3 * uf
+        uneven = 1 / (0.5 + MAGIC / (tau[node] - 0.5))
+        f[n] = g[0] - even * (g[0] - weights[0] * (rho - uu)) - (1 - 0.5 * even) * weights[0] * 3 * uf
         for q in range(1, 19, 2):
             cu = moves[q, 0] * u[0] + moves[q, 1] * u[1] + moves[q, 2] * u[2]
             cf = moves[q, 0] * force[0] + moves[q, 1] * force[1] + moves[q, 2] * force[2]
             w = weights[q]
-            up = even * (0.5 * (g[q] + g[q + 1]) - w * (rho + 4.5 * cu * cu - 1.5 * uu))
+            inside = 0.0
+            for d in range(3):
+                inside += moves[q, d] ** 2 * u[d] ** 2
+            # Edges know the two velocities in their plane; faces lose those across twice.
+            less = 1.5 * inside if q > 6 else 3 * uu - 1.5 * inside
+            up = even * (0.5 * (g[q] + g[q + 1]) - w * (rho + 4.5 * cu * cu - less))
             up -= (1 - 0.5 * even) * w * (9 * cu * cf - 3 * uf)
             down = uneven * (0.5 * (g[q] - g[q + 1]) - w * 3 * cu) - (1 - 0.5 * uneven) * w * 3 * cf
             f[q * BLOCK + n] = g[q] - up - down
             f[(q + 1) * BLOCK + n] = g[q + 1] - up + down
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _even(a: Any, b: Any, c: Any, x: Any, y: Any, z: Any) -> Any:
+    """Return the part of the equilibrium that is quadratic in the velocity, for the direction (a, b, c)."""
+    inside = a * a * x * x + b * b * y * y + c * c * z * z
+    less = 1.5 * inside if a * a + b * b + c * c > 1 else 3 * (x * x + y * y + z * z) - 1.5 * inside
+    return 4.5 * (a * x + b * y + c * z) ** 2 - less
 
 
 @njit(cache=True, nogil=True)
@@ -258,17 +279,15 @@ def _edges(
     for n in range(len(link)):
         at, q, opening, holds, who = link[n]
         if not holds:
-            cu = moves[q, 0] * u[who, 0] + moves[q, 1] * u[who, 1] + moves[q, 2] * u[who, 2]
-            uu = u[who, 0] ** 2 + u[who, 1] ** 2 + u[who, 2] ** 2
+            even = _even(moves[q, 0], moves[q, 1], moves[q, 2], u[who, 0], u[who, 1], u[who, 2])
             here = drive[opening] + still[opening, 3]
-            u[who, 3] += slots[at] + 0.5 * given[n] * here - weights[q] * (4.5 * cu * cu - 1.5 * uu)
+            u[who, 3] += slots[at] + 0.5 * given[n] * here - weights[q] * even
             u[who, 4] += weights[q]
     sounds, places = np.zeros((len(still), 2)), np.empty(19, np.int64)
     for n in range(len(link)):
         at, q, opening, holds, who = link[n]
         before = slots[at]
-        cu = moves[q, 0] * u[who, 0] + moves[q, 1] * u[who, 1] + moves[q, 2] * u[who, 2]
-        even = 4.5 * cu * cu - 1.5 * (u[who, 0] ** 2 + u[who, 1] ** 2 + u[who, 2] ** 2)
+        even = _even(moves[q, 0], moves[q, 1], moves[q, 2], u[who, 0], u[who, 1], u[who, 2])
         here = drive[opening] + still[opening, 3]
         if holds:
             slots[at] = 2 * weights[q] * (here + even) - before
@@ -321,8 +340,11 @@ def _regularise(
     for q in range(19):
         a, b, c = moves[q, 0], moves[q, 1], moves[q, 2]
         along = a * a * xx + b * b * yy + c * c * zz + 2 * (a * b * xy + a * c * xz + b * c * yz)
-        along -= (a * a + b * b + c * c) * rho / 3
-        slots[at[q]] = weights[q] * (rho + 3 * (a * x + b * y + c * z) + 4.5 * along - 1.5 * trace)
+        size = a * a + b * b + c * c
+        along -= size * rho / 3
+        inside = a * a * xx + b * b * yy + c * c * zz - size * rho / 3
+        less = 1.5 * inside if size > 1 else (3 * trace - 1.5 * inside if size == 1 else trace)
+        slots[at[q]] = weights[q] * (rho + 3 * (a * x + b * y + c * z) + 4.5 * along - less)
 
 
 @njit(cache=True, nogil=True)
@@ -361,7 +383,7 @@ def advance(
                 for n in range(BLOCK):
                     rate = 1 / tau[first + n]
                     varied[0, n] = rate
-                    varied[1, n] = 1 / (0.5 + 0.1875 / (tau[first + n] - 0.5))
+                    varied[1, n] = 1 / (0.5 + MAGIC / (tau[first + n] - 0.5))
                 _collide_varied(buffer, varied[0], varied[1], k)
             elif forced[block]:
                 _collide_forced(buffer, block * BLOCK, tau, drag, push, thin, moves, weights)

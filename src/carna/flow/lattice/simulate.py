@@ -13,7 +13,7 @@ from carna.errors import InputError, SolverError
 from carna.flow.blood import MMHG, Blood
 from carna.flow.boundary import Wave
 from carna.flow.lattice.domain import BLOCK, Domain
-from carna.flow.lattice.stencil import MOVES, WEIGHTS
+from carna.flow.lattice.stencil import MAGIC, MOVES, WEIGHTS
 from carna.progress import SILENT, Progress
 
 Floats = npt.NDArray[np.float64]
@@ -306,10 +306,12 @@ def simulate(
 def _equilibrium(domain: Domain, units: Scale, velocity_m_s: Floats, pressure_mmHg: Floats, level: float) -> Floats:
     """Return populations at rest with their surroundings, in the layout of the kernel."""
     v = velocity_m_s / units.speed_m_s
-    cu, uu = v @ MOVES.T, (v**2).sum(1)[:, None]
+    cu, size = v @ MOVES.T, (MOVES**2).sum(1)
+    inside, whole = v**2 @ (MOVES**2).T, (v**2).sum(1)[:, None]
+    less = np.where(size > 1, 1.5 * inside, np.where(size, 3 * whole - 1.5 * inside, whole))
     rho = (pressure_mmHg - level)[:, None] / units.pressure_mmHg
     slots = np.zeros((19, domain.table.shape[1]))
-    slots[:, : len(domain)] = (WEIGHTS * (rho + 3 * cu + 4.5 * cu**2 - 1.5 * uu)).T
+    slots[:, : len(domain)] = (WEIGHTS * (rho + 3 * cu + 4.5 * cu**2 - less)).T
     return slots.ravel()
 
 
@@ -331,7 +333,7 @@ def _state(
     """Return what each node's collision needs, in lattice units: the arguments of the kernel in order."""
     padded = domain.table.shape[1]
     k = tuple(real(v) for v in (1 / 3, 1 / 18, 1 / 36, 0.5, 4.5, 1.5, 3.0))
-    rates: npt.NDArray[Any] = np.array([1 / units.tau, 1 / (0.5 + 0.1875 / (units.tau - 0.5))], real)
+    rates: npt.NDArray[Any] = np.array([1 / units.tau, 1 / (0.5 + MAGIC / (units.tau - 0.5))], real)
     # A force in lattice units is an acceleration times dt^2 / dx.
     push = np.array(push_Pa_m) / units.density_kg_m3 * units.dt_s**2 / units.dx_m
     slow = np.zeros((2, padded))
