@@ -187,10 +187,9 @@ def _scanned(picture: npt.NDArray[np.float32], random: np.random.Generator) -> n
         picture = picture + random.uniform(0.0, 0.12) * ghost
     sd = random.uniform(0.005, 0.09)
     real = picture + sd * random.standard_normal(shape)
-    picture = np.hypot(real, sd * random.standard_normal(shape))
-    picture = np.maximum(picture, 0.0) ** random.uniform(0.7, 1.4)
-    low, high = np.percentile(picture, (1.0, 99.0))
-    return np.asarray(np.clip((picture - low) / max(high - low, 1e-6), 0.0, 1.0), np.float32)
+    seen = np.hypot(real, sd * random.standard_normal(shape)) ** random.uniform(0.7, 1.4)
+    low, high = np.percentile(seen, (1.0, 99.0))
+    return np.asarray(np.clip((seen - low) / max(high - low, 1e-6), 0.0, 1.0), np.float32)
 
 
 def _smooth(random: np.random.Generator, shape: tuple[int, ...], sigma: float) -> Array:

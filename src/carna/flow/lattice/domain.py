@@ -252,12 +252,7 @@ def _cuts(
         plain = (second == leaves * padded + at) | shape.halfway
         cut[plain] = 0.5
         lean = (1 - 2 * cut) / (1 + 2 * cut)
-        import os
-        if os.environ.get('BZ'):
-            close = cut < 0.5
-            shares.append(np.where(close[:, None], np.stack([2 * cut, 1 - 2 * cut, 0 * cut], 1), np.stack([0.5 / cut, 0 * cut, 1 - 0.5 / cut], 1)))
-        else:
-            shares.append(np.stack([1 + 0 * lean, lean, -lean], 1))
+        shares.append(np.stack([1 + 0 * lean, lean, -lean], 1))
         walls.append(np.stack([q * padded + at, second, leaves * padded + at, at], 1))
         nodes.append(at)
     wall, share, node = np.concatenate(walls), np.concatenate(shares), np.concatenate(nodes)
@@ -273,4 +268,4 @@ def _where(shape: Shape, at: Floats, step: Floats) -> Floats:
         middle = 0.5 * (near + far)
         outside = shape.distance(at + middle[:, None] * step) >= 0
         far, near = np.where(outside, middle, far), np.where(outside, near, middle)
-    return np.maximum(0.5 * (near + far), 1e-3)
+    return np.maximum(0.5 * (near + far), 0.15)

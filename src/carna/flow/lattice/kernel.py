@@ -95,64 +95,116 @@ def _pair(a: Any, b: Any, s: Any, base: Any, w: Any, even: Any, uneven: Any, k: 
     return a - up - down, b - up + down
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _out(w: Any, even: Any, odd: Any) -> Any:
+    """Return two opposite populations from their even and uneven parts."""
+    return w * (even + odd), w * (even - odd)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mix(w: Any, even: Any, difference: Any, along: Any, uneven: Any, k: Any) -> Any:
+    """Return two opposite populations: the even part as given, the uneven part relaxed."""
+    half = k[3] * difference
+    odd = half - uneven * (half - w * k[6] * along)
+    return w * even + odd, w * even - odd
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _collide(f: Array, even: Any, uneven: Any, k: Any) -> None:
     b, face, edge = BLOCK, k[1], k[2]
+    third, four5, one5, three = k[0], k[4], k[5], k[6]
     for n in range(BLOCK):
+        keep = k[7] - even
         f0, f1, f2, f3, f4 = f[n], f[b + n], f[2 * b + n], f[3 * b + n], f[4 * b + n]
         f5, f6, f7, f8, f9 = f[5 * b + n], f[6 * b + n], f[7 * b + n], f[8 * b + n], f[9 * b + n]
         f10, f11, f12, f13 = f[10 * b + n], f[11 * b + n], f[12 * b + n], f[13 * b + n]
         f14, f15, f16 = f[14 * b + n], f[15 * b + n], f[16 * b + n]
         f17, f18 = f[17 * b + n], f[18 * b + n]
-        x = f1 - f2 + f7 - f8 + f9 - f10 + f11 - f12 + f13 - f14
-        y = f3 - f4 + f7 - f8 - f9 + f10 + f15 - f16 + f17 - f18
-        z = f5 - f6 + f11 - f12 - f13 + f14 + f15 - f16 - f17 + f18
-        rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + f8 + f9 + f10 + f11 + f12 + f13 + f14 + f15
-        rho += f16 + f17 + f18
-        xx, yy, zz = x * x, y * y, z * z
-        # See the module: edges know the two velocities in their plane, faces lose those across.
-        f[n] = f0 - even * (f0 - k[0] * (rho - (xx + yy + zz)))
-        bxy, bxz, byz = rho - k[5] * (xx + yy), rho - k[5] * (xx + zz), rho - k[5] * (yy + zz)
-        f[b + n], f[2 * b + n] = _pair(f1, f2, x, rho - k[6] * (yy + zz) - k[5] * xx, face, even, uneven, k)
-        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, rho - k[6] * (xx + zz) - k[5] * yy, face, even, uneven, k)
-        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, rho - k[6] * (xx + yy) - k[5] * zz, face, even, uneven, k)
-        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, bxy, edge, even, uneven, k)
-        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, bxy, edge, even, uneven, k)
-        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, bxz, edge, even, uneven, k)
-        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, bxz, edge, even, uneven, k)
-        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, byz, edge, even, uneven, k)
-        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, byz, edge, even, uneven, k)
+        d1, d3, d5 = f1 - f2, f3 - f4, f5 - f6
+        d7, d9, d11, d13, d15, d17 = f7 - f8, f9 - f10, f11 - f12, f13 - f14, f15 - f16, f17 - f18
+        x, y, z = d1 + d7 + d9 + d11 + d13, d3 + d7 - d9 + d15 + d17, d5 + d11 - d13 + d15 - d17
+        s7, s9, s11, s13, s15, s17 = f7 + f8, f9 + f10, f11 + f12, f13 + f14, f15 + f16, f17 + f18
+        sx, sy, sz = f1 + f2 + s7 + s9 + s11 + s13, f3 + f4 + s7 + s9 + s15 + s17, f5 + f6 + s11 + s13 + s15 + s17
+        rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + s7 + s9 + s11 + s13 + s15 + s17
+        part = rho * third
+        # Stress: what is beyond equilibrium is damped.
+        nx, ny, nz = sx - part - x * x, sy - part - y * y, sz - part - z * z
+        # Its trace is all gone in one step: no force on a flow without divergence, but the end of sound.
+        bulk = third * (nx + ny + nz)
+        xx, yy, zz = x * x + keep * (nx - bulk), y * y + keep * (ny - bulk), z * z + keep * (nz - bulk)
+        xy = x * y + keep * (s7 - s9 - x * y)
+        xz = x * z + keep * (s11 - s13 - x * z)
+        yz = y * z + keep * (s15 - s17 - y * z)
+        f[n] = third * (rho - (xx + yy + zz))
+        xyy = y * (xy + xy - x * y) + x * (yy - y * y)
+        xxy = x * (xy + xy - x * y) + y * (xx - x * x)
+        xzz = z * (xz + xz - x * z) + x * (zz - z * z)
+        xxz = x * (xz + xz - x * z) + z * (xx - x * x)
+        yzz = z * (yz + yz - y * z) + y * (zz - z * z)
+        yyz = y * (yz + yz - y * z) + z * (yy - y * y)
+        o1, o3, o5 = three * (x - three * (xyy + xzz)), three * (y - three * (xxy + yzz)), three * (z - three * (xxz + yyz))
+        o7, o9 = three * (x + y + three * (xyy + xxy)), three * (x - y + three * (xyy - xxy))
+        o11, o13 = three * (x + z + three * (xzz + xxz)), three * (x - z + three * (xzz - xxz))
+        o15, o17 = three * (y + z + three * (yzz + yyz)), three * (y - z + three * (yzz - yyz))
+        f[b + n], f[2 * b + n] = _out(face, rho + three * (xx - yy - zz), o1)
+        f[3 * b + n], f[4 * b + n] = _out(face, rho + three * (yy - xx - zz), o3)
+        f[5 * b + n], f[6 * b + n] = _out(face, rho + three * (zz - xx - yy), o5)
+        f[7 * b + n], f[8 * b + n] = _out(edge, rho + three * (xx + yy + three * xy), o7)
+        f[9 * b + n], f[10 * b + n] = _out(edge, rho + three * (xx + yy - three * xy), o9)
+        f[11 * b + n], f[12 * b + n] = _out(edge, rho + three * (xx + zz + three * xz), o11)
+        f[13 * b + n], f[14 * b + n] = _out(edge, rho + three * (xx + zz - three * xz), o13)
+        f[15 * b + n], f[16 * b + n] = _out(edge, rho + three * (yy + zz + three * yz), o15)
+        f[17 * b + n], f[18 * b + n] = _out(edge, rho + three * (yy + zz - three * yz), o17)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _collide_varied(f: Array, evens: Array, unevens: Array, k: Any) -> None:
     """Collide with a relaxation time for each node."""
     b, face, edge = BLOCK, k[1], k[2]
+    third, four5, one5, three = k[0], k[4], k[5], k[6]
     for n in range(BLOCK):
         even, uneven = evens[n], unevens[n]
+        keep = k[7] - even
         f0, f1, f2, f3, f4 = f[n], f[b + n], f[2 * b + n], f[3 * b + n], f[4 * b + n]
         f5, f6, f7, f8, f9 = f[5 * b + n], f[6 * b + n], f[7 * b + n], f[8 * b + n], f[9 * b + n]
         f10, f11, f12, f13 = f[10 * b + n], f[11 * b + n], f[12 * b + n], f[13 * b + n]
         f14, f15, f16 = f[14 * b + n], f[15 * b + n], f[16 * b + n]
         f17, f18 = f[17 * b + n], f[18 * b + n]
-        x = f1 - f2 + f7 - f8 + f9 - f10 + f11 - f12 + f13 - f14
-        y = f3 - f4 + f7 - f8 - f9 + f10 + f15 - f16 + f17 - f18
-        z = f5 - f6 + f11 - f12 - f13 + f14 + f15 - f16 - f17 + f18
-        rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + f8 + f9 + f10 + f11 + f12 + f13 + f14 + f15
-        rho += f16 + f17 + f18
-        xx, yy, zz = x * x, y * y, z * z
-        # See the module: edges know the two velocities in their plane, faces lose those across.
-        f[n] = f0 - even * (f0 - k[0] * (rho - (xx + yy + zz)))
-        bxy, bxz, byz = rho - k[5] * (xx + yy), rho - k[5] * (xx + zz), rho - k[5] * (yy + zz)
-        f[b + n], f[2 * b + n] = _pair(f1, f2, x, rho - k[6] * (yy + zz) - k[5] * xx, face, even, uneven, k)
-        f[3 * b + n], f[4 * b + n] = _pair(f3, f4, y, rho - k[6] * (xx + zz) - k[5] * yy, face, even, uneven, k)
-        f[5 * b + n], f[6 * b + n] = _pair(f5, f6, z, rho - k[6] * (xx + yy) - k[5] * zz, face, even, uneven, k)
-        f[7 * b + n], f[8 * b + n] = _pair(f7, f8, x + y, bxy, edge, even, uneven, k)
-        f[9 * b + n], f[10 * b + n] = _pair(f9, f10, x - y, bxy, edge, even, uneven, k)
-        f[11 * b + n], f[12 * b + n] = _pair(f11, f12, x + z, bxz, edge, even, uneven, k)
-        f[13 * b + n], f[14 * b + n] = _pair(f13, f14, x - z, bxz, edge, even, uneven, k)
-        f[15 * b + n], f[16 * b + n] = _pair(f15, f16, y + z, byz, edge, even, uneven, k)
-        f[17 * b + n], f[18 * b + n] = _pair(f17, f18, y - z, byz, edge, even, uneven, k)
+        d1, d3, d5 = f1 - f2, f3 - f4, f5 - f6
+        d7, d9, d11, d13, d15, d17 = f7 - f8, f9 - f10, f11 - f12, f13 - f14, f15 - f16, f17 - f18
+        x, y, z = d1 + d7 + d9 + d11 + d13, d3 + d7 - d9 + d15 + d17, d5 + d11 - d13 + d15 - d17
+        s7, s9, s11, s13, s15, s17 = f7 + f8, f9 + f10, f11 + f12, f13 + f14, f15 + f16, f17 + f18
+        sx, sy, sz = f1 + f2 + s7 + s9 + s11 + s13, f3 + f4 + s7 + s9 + s15 + s17, f5 + f6 + s11 + s13 + s15 + s17
+        rho = f0 + f1 + f2 + f3 + f4 + f5 + f6 + s7 + s9 + s11 + s13 + s15 + s17
+        part = rho * third
+        # Stress: what is beyond equilibrium is damped.
+        nx, ny, nz = sx - part - x * x, sy - part - y * y, sz - part - z * z
+        # Its trace is all gone in one step: no force on a flow without divergence, but the end of sound.
+        bulk = third * (nx + ny + nz)
+        xx, yy, zz = x * x + keep * (nx - bulk), y * y + keep * (ny - bulk), z * z + keep * (nz - bulk)
+        xy = x * y + keep * (s7 - s9 - x * y)
+        xz = x * z + keep * (s11 - s13 - x * z)
+        yz = y * z + keep * (s15 - s17 - y * z)
+        f[n] = third * (rho - (xx + yy + zz))
+        xyy = y * (xy + xy - x * y) + x * (yy - y * y)
+        xxy = x * (xy + xy - x * y) + y * (xx - x * x)
+        xzz = z * (xz + xz - x * z) + x * (zz - z * z)
+        xxz = x * (xz + xz - x * z) + z * (xx - x * x)
+        yzz = z * (yz + yz - y * z) + y * (zz - z * z)
+        yyz = y * (yz + yz - y * z) + z * (yy - y * y)
+        o1, o3, o5 = three * (x - three * (xyy + xzz)), three * (y - three * (xxy + yzz)), three * (z - three * (xxz + yyz))
+        o7, o9 = three * (x + y + three * (xyy + xxy)), three * (x - y + three * (xyy - xxy))
+        o11, o13 = three * (x + z + three * (xzz + xxz)), three * (x - z + three * (xzz - xxz))
+        o15, o17 = three * (y + z + three * (yzz + yyz)), three * (y - z + three * (yzz - yyz))
+        f[b + n], f[2 * b + n] = _out(face, rho + three * (xx - yy - zz), o1)
+        f[3 * b + n], f[4 * b + n] = _out(face, rho + three * (yy - xx - zz), o3)
+        f[5 * b + n], f[6 * b + n] = _out(face, rho + three * (zz - xx - yy), o5)
+        f[7 * b + n], f[8 * b + n] = _out(edge, rho + three * (xx + yy + three * xy), o7)
+        f[9 * b + n], f[10 * b + n] = _out(edge, rho + three * (xx + yy - three * xy), o9)
+        f[11 * b + n], f[12 * b + n] = _out(edge, rho + three * (xx + zz + three * xz), o11)
+        f[13 * b + n], f[14 * b + n] = _out(edge, rho + three * (xx + zz - three * xz), o13)
+        f[15 * b + n], f[16 * b + n] = _out(edge, rho + three * (yy + zz + three * yz), o15)
+        f[17 * b + n], f[18 * b + n] = _out(edge, rho + three * (yy + zz - three * yz), o17)
 
 
 @njit(cache=True, nogil=True)

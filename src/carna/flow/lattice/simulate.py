@@ -332,7 +332,7 @@ def _state(
 ) -> tuple[Any, ...]:
     """Return what each node's collision needs, in lattice units: the arguments of the kernel in order."""
     padded = domain.table.shape[1]
-    k = tuple(real(v) for v in (1 / 3, 1 / 18, 1 / 36, 0.5, 4.5, 1.5, 3.0))
+    k = tuple(real(v) for v in (1 / 3, 1 / 18, 1 / 36, 0.5, 4.5, 1.5, 3.0, 1.0))
     rates: npt.NDArray[Any] = np.array([1 / units.tau, 1 / (0.5 + MAGIC / (units.tau - 0.5))], real)
     # A force in lattice units is an acceleration times dt^2 / dx.
     push = np.array(push_Pa_m) / units.density_kg_m3 * units.dt_s**2 / units.dx_m
