@@ -42,7 +42,9 @@ def test_a_law_put_into_a_tree_is_what_it_loses():
     vessels = fork()
     boundary = Boundary(pressure_mmHg=93.0, outlets={int(n): Outlet(40.0) for n in vessels.outlets})
     lost = losses(vessels, BLOOD)
-    same = put(lost, vessels, 10, 35, Loss(lost.friction[35] - lost.friction[10], lost.jet[35] - lost.jet[10]))
+    same = put(
+        lost, vessels, 10, 35, Loss(lost.friction[35] - lost.friction[10], lost.jet[35] - lost.jet[10])
+    )
     assert same.friction == pytest.approx(lost.friction)
     assert same.jet == pytest.approx(lost.jet)
     law = Loss(3.0, 2.0)

@@ -1,7 +1,7 @@
 """Lesions for LesionNet: narrowings drawn at random and what the lattice says they cost.
 
-``python -m carna.learn.lesion_net FOLDER WORKER OF`` runs every `OF`-th lesion, one JSON line each, and goes on
-where it was stopped.
+``python -m carna.learn.lesion_net FOLDER WORKER OF`` runs every `OF`-th lesion, one JSON line each, and goes
+on where it was stopped.
 """
 
 from __future__ import annotations

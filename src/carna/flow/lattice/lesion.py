@@ -79,7 +79,7 @@ class Vessel:
         return np.interp(z_mm, self.z_mm, self.radius_mm), centre, cosine
 
     def dx_mm(self, cells: tuple[float, float], flow_ml_s: float, blood: Blood) -> float:
-        """Return the distance of nodes: so many per widest and per throat radius, and few enough for the jet."""
+        """Return the distance of nodes: so many per head and per throat radius, few enough for the jet."""
         throat = float(self.radius_mm.min())
         nu = blood.viscosity_mPas / blood.density_kg_m3 * 1e-3
         jet = CELL_REYNOLDS * nu / (2 * _mean(flow_ml_s, throat)) * 1e3

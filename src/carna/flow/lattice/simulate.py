@@ -13,7 +13,7 @@ from carna.errors import InputError, SolverError
 from carna.flow.blood import MMHG, Blood
 from carna.flow.boundary import Wave
 from carna.flow.lattice.domain import BLOCK, Domain
-from carna.flow.lattice.stencil import MAGIC, MOVES, WEIGHTS
+from carna.flow.lattice.stencil import MOVES, WEIGHTS
 from carna.progress import SILENT, Progress
 
 Floats = npt.NDArray[np.float64]
@@ -250,12 +250,9 @@ def simulate(
     slots = np.zeros(19 * padded, real) if start is None else start.populations.ravel().astype(real)
     if guess is not None:
         slots = _equilibrium(domain, units, *guess, _level(openings)).astype(real)
-    steady = not any(isinstance(c.ml_s if isinstance(c, Flow) else c.mmHg, Wave) for c in openings.values())
-    driven = tuple(n for n, condition in openings.items() if isinstance(condition, Flow) or steady)
-    state = _state(domain, blood, units, drag, push_Pa_m, real, driven, lattice_speed)
+    state = _state(domain, blood, units, drag, push_Pa_m, real, _thickened(openings), lattice_speed)
     link, given = _links(domain, openings, units)
-    moves, weights = MOVES.astype(np.float64), WEIGHTS
-    still = _still(domain, openings, units)
+    moves, weights, still = MOVES.astype(np.float64), WEIGHTS, _still(domain, openings, units)
     total = int(np.ceil(end_s / units.dt_s / CHUNK)) * CHUNK
     beat = round(period_s / units.dt_s) if period_s else 0
     ramp = 0 if start is not None or guess is not None or beat else min(total // 4, int(200 / lattice_speed))
@@ -303,7 +300,9 @@ def simulate(
     )  # fmt: skip
 
 
-def _equilibrium(domain: Domain, units: Scale, velocity_m_s: Floats, pressure_mmHg: Floats, level: float) -> Floats:
+def _equilibrium(
+    domain: Domain, units: Scale, velocity_m_s: Floats, pressure_mmHg: Floats, level: float
+) -> Floats:
     """Return populations at rest with their surroundings, in the layout of the kernel."""
     v = velocity_m_s / units.speed_m_s
     cu, size = v @ MOVES.T, (MOVES**2).sum(1)
@@ -332,8 +331,7 @@ def _state(
 ) -> tuple[Any, ...]:
     """Return what each node's collision needs, in lattice units: the arguments of the kernel in order."""
     padded = domain.table.shape[1]
-    k = tuple(real(v) for v in (1 / 3, 1 / 18, 1 / 36, 0.5, 4.5, 1.5, 3.0, 1.0))
-    rates: npt.NDArray[Any] = np.array([1 / units.tau, 1 / (0.5 + MAGIC / (units.tau - 0.5))], real)
+    k = tuple(real(v) for v in (1 / 3, 1 / 18, 1 / 36, 3.0))
     # A force in lattice units is an acceleration times dt^2 / dx.
     push = np.array(push_Pa_m) / units.density_kg_m3 * units.dt_s**2 / units.dx_m
     slow = np.zeros((2, padded))
@@ -358,7 +356,7 @@ def _state(
     # 0: one viscosity; 1: force or thinning; 2: only the viscosity varies.
     thick = 2 * (tau != units.tau).reshape(-1, BLOCK).any(axis=1)
     forced = np.where(slow.any(axis=0).reshape(-1, BLOCK).any(axis=1) | everywhere, 1, thick)
-    return rates, k, forced, tau, slow, push, thin
+    return 1 / units.tau, k, forced, tau, slow, push, thin
 
 
 def _links(
@@ -403,6 +401,12 @@ def _still(domain: Domain, openings: Mapping[int, Flow | Held], units: Scale) ->
         gain = 0.0 if isinstance(condition, Flow) else 3**0.5 / area
         still[n, :3] = gain, FOLLOWS, np.nan
     return still
+
+
+def _thickened(openings: Mapping[int, Flow | Held]) -> tuple[int, ...]:
+    """Return the openings with thick cells: driven ones, and in a steady run all."""
+    steady = not any(isinstance(c.ml_s if isinstance(c, Flow) else c.mmHg, Wave) for c in openings.values())
+    return tuple(n for n, condition in openings.items() if isinstance(condition, Flow) or steady)
 
 
 def _level(openings: Mapping[int, Flow | Held]) -> float:

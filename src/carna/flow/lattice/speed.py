@@ -18,7 +18,9 @@ from carna.flow.lattice.stencil import MOVES, WEIGHTS
 POPULATIONS: Final = 2 * 19 * 4
 """Bytes an update must move in place: 19 populations in, 19 out."""
 ENTRIES: Final = 18 * 4
-"""Bytes of the neighbour table, read by odd steps where nodes are not in rows."""
+"""Bytes of the neighbour table, read by odd steps where 16 nodes are not in a row."""
+ROWS: Final = 18 * 4 / 16
+"""Bytes of the list of rows, read by every odd step."""
 
 
 @final
@@ -98,5 +100,5 @@ def _measure(case: str, lumen: Domain, gib: float) -> Speed:
     band = 0.5 * (first + stream(gib))
     # Half of the steps look at the table, twice per block without a run (once to load, once to store).
     scattered = float((lumen.runs[1:] < 0).mean())
-    size = POPULATIONS + 0.5 * scattered * ENTRIES
+    size = POPULATIONS + 0.5 * (scattered * ENTRIES + ROWS)
     return Speed(case, len(lumen), len(lumen) * steps / taken / 1e6, size, band, band * 1e3 / size)
