@@ -102,19 +102,15 @@ def _cells() -> tuple[Row, ...]:
 
 
 def _eikonal() -> tuple[Row, ...]:
-    from carna.ep.eikonal import arrival_times, medium
+    from carna.ep.eikonal import arrival_times
+    from carna.learn.ep import oblique
 
     n = 145
-    fibre = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
-    tissue = medium(np.ones((n, n, n), bool), (0.4,) * 3, (0.6, 0.2), np.broadcast_to(fibre, (n, n, n, 3)))
+    tissue, exact, far = oblique(n)
     arrival_times(tissue, [(n // 2,) * 3])
     begun = time.process_time()
     found = arrival_times(tissue, [(n // 2,) * 3])
     spent = time.process_time() - begun
-    away = (np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1) - n // 2) * 0.4
-    along = away @ fibre
-    exact = np.sqrt(along**2 / 0.36 + np.maximum((away**2).sum(-1) - along**2, 0) / 0.04)
-    far = np.linalg.norm(away, axis=-1) >= 4.0
     error = float((np.abs(found - exact)[far] / exact[far]).mean())
     said = f"mean error {100 * error:.2f} % of the ellipsoid's time"
     return (Row(f"eikonal, one site, {n**3:,} voxels", "none", spent, None, "s", said),)

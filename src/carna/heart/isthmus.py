@@ -22,7 +22,7 @@ import numpy.typing as npt
 from carna.errors import InputError
 from carna.heart.ensemble import Member
 from carna.heart.recovery import Tissue as Border
-from carna.heart.recovery import cell
+from carna.heart.recovery import cell, paced
 from carna.heart.scar import GREY, SCAR
 from carna.heart.twin import moved
 from carna.heart.ventricles import Ventricles
@@ -205,12 +205,13 @@ def _cut(
     nearest = tuple(np.clip(np.rint(a), 0, n - 1).astype(int) for a, n in zip(at, muscle.shape, strict=True))
     fibres = heart.fibres[nearest].astype(float)
     fibres[np.linalg.norm(fibres, axis=-1) < 0.5] = (1.0, 0.0, 0.0)
-    models = {0: cell("healthy", cycle_ms), 1: cell(border, cycle_ms)}
+    cells = (cell("healthy"), cell(border))
+    models = {number: paced(one, cycle_ms) for number, one in enumerate(cells)}
     dt_ms = _step(spacing_mm)
     speeds = np.array([member.along, member.across, member.across])
     diffusion = np.empty((*mask.shape, 3))
     for number, factor in ((0, 1.0), (1, member.grey)):
-        law = conduction(cell("healthy" if number == 0 else border), dt_ms)
+        law = conduction(cells[number], dt_ms)
         diffusion[grey == bool(number)] = law.diffusion(speeds * factor)
     tissue = Tissue(
         mask, (spacing_mm,) * 3, models, diffusion, fibres, region=grey.astype(np.int64), walls="voxel"

@@ -22,27 +22,15 @@ if TYPE_CHECKING:
     from carna.ep.cell import CellModel
     from carna.ep.reentry import Restitution
 
-__all__ = ["TISSUES", "Tissue", "cell", "measured", "recovery"]
+__all__ = ["TISSUES", "Tissue", "cell", "measured", "paced", "recovery"]
 
 Tissue = Literal["healthy", "subacute", "chronic"]
 TISSUES: tuple[Tissue, ...] = ("healthy", "subacute", "chronic")
 S1_MS = 600.0
 
 
-def cell(tissue: Tissue, cycle_ms: float | None = None) -> CellModel:
-    """Return the cell model of a tissue, at rest or as it is after fifty beats of a cycle."""
-    return _model(tissue) if cycle_ms is None else paced(_model(tissue), cycle_ms)
-
-
-def paced(model: CellModel, cycle_ms: float) -> CellModel:
-    """Return a cell as it is after fifty beats, at the moment of the next one."""
-    from carna.ep.cell.pace import pace
-
-    held = pace(model, cycle_ms, 50, dt_ms=0.02).cells
-    return model.starting(**{name: float(held[name][0]) for name in model.state_names})
-
-
-def _model(tissue: Tissue) -> CellModel:
+def cell(tissue: Tissue) -> CellModel:
+    """Return the cell model of a tissue."""
     from carna.ep import conditions
     from carna.ep.cell import load
 
@@ -51,6 +39,14 @@ def _model(tissue: Tissue) -> CellModel:
         return healthy
     border = {"subacute": conditions.border_zone_subacute, "chronic": conditions.border_zone_chronic}
     return border[tissue]().on(healthy)
+
+
+def paced(model: CellModel, cycle_ms: float) -> CellModel:
+    """Return a cell as it is after fifty beats, at the moment of the next one."""
+    from carna.ep.cell.pace import pace
+
+    held = pace(model, cycle_ms, 50, dt_ms=0.02).cells
+    return model.starting(**{name: float(held[name][0]) for name in model.state_names})
 
 
 @cache

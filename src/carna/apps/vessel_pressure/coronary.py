@@ -24,6 +24,12 @@ SIZES: Final = lumen.Sizes("a coronary tree", (1.5, 8.0), (12.0, 250.0))
 # Of the left ventricle's mass: 12 and 5 of its 17 segments are given to the left and the right tree
 # (Cerqueira et al. 2002, doi:10.1161/hc0402.102975); in the single patient they vary widely.
 SHARE: Final = {"left": 12 / 17, "right": 5 / 17}
+NUMBERS: Final = (
+    ("ratio", codes.FFR_COMPUTED),
+    ("lesions.low", codes.FFR_LOW),
+    ("cfr", codes.CORONARY_FLOW_RESERVE),
+    ("imr", codes.IMR),
+)
 GREY: Final = 0.05
 CALIBRATION: Final = (
     "docs/flow.md, virtual lesions: of 99 with 0.5 to 0.8 (mean 0.65) 0.56 were at or below 0.80, of 90 "
@@ -127,7 +133,7 @@ def coronary_ffr(
     today = found.time or (record.origin.time if record is not None else "")
     why, rests_on = outside(history, record, today, CORONARY)
     if why or found.poor:
-        return tuple(_nothing(why or found.poor, found.seen))
+        return tuple(items.nothing(why or found.poor, found.seen, codes.CORONARY_ARTERY, NUMBERS))
     which = found.side if side == "as labelled" else side
     tree = named(found.vessels, side=which, lps=found.placed)
     healthy = reference_radius(tree)
@@ -159,7 +165,8 @@ def coronary_ffr(
         progress=job.progress.part(0.1, 1.0),
     )
     if not judged.shown.any():
-        return tuple(_nothing(f"no vessel is {narrowest:g} mm wide", found.seen))
+        why = f"no vessel is {narrowest:g} mm wide"
+        return tuple(items.nothing(why, found.seen, codes.CORONARY_ARTERY, NUMBERS))
     speech = items.Speech(
         "computed FFR", codes.FFR_COMPUTED, codes.FFR_IF_OPEN, codes.FFR_LOW, codes.FFR_DROP,
         codes.CORONARY_ARTERY, cut, _site, lambda value, below: _verdict(value, cut), CALIBRATION,
@@ -170,18 +177,6 @@ def coronary_ffr(
         *items.spoken(judged, speech, found.seen),
         *_function(judged, boundary, flow, rest_flow, transit, found.seen),
     )
-
-
-def _nothing(why: str, seen: tuple[Evidence, ...]) -> Iterator[Item]:
-    """Yield what is said outside the conditions: why, and no number."""
-    yield items.applies_not(why, seen)
-    for id, code in (
-        ("ratio", codes.FFR_COMPUTED),
-        ("lesions.low", codes.FFR_LOW),
-        ("cfr", codes.CORONARY_FLOW_RESERVE),
-        ("imr", codes.IMR),
-    ):
-        yield Absent(id=id, code=code, site=codes.CORONARY_ARTERY, why=why, reason=codes.OUT_OF_RANGE)
 
 
 def _function(

@@ -106,9 +106,13 @@ def applies(rests_on: str, lumen: str, seen: tuple[Evidence, ...]) -> Iterator[S
         )
 
 
-def applies_not(why: str, seen: tuple[Evidence, ...]) -> Statement:
-    """Return that the computation does not apply."""
-    return Statement(id="applies", code=codes.FLOW_APPLICABLE, verdict="not met", rule=why, evidence=seen)
+def nothing(
+    why: str, seen: tuple[Evidence, ...], site: Concept, numbers: tuple[tuple[str, Concept], ...]
+) -> Iterator[Item]:
+    """Yield what is said outside the conditions: why, and for each number by its id that it is absent."""
+    yield Statement(id="applies", code=codes.FLOW_APPLICABLE, verdict="not met", rule=why, evidence=seen)
+    for id, code in numbers:
+        yield Absent(id=id, code=code, site=site, why=why, reason=codes.OUT_OF_RANGE)
 
 
 def described(found: Assessment, notes: tuple[str, ...], narrowest_mm: float) -> str:

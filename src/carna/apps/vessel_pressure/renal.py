@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from carna import codes
@@ -10,13 +9,17 @@ from carna.app import Job, Need, Setting, application
 from carna.apps.vessel_pressure import items, lumen
 from carna.apps.vessel_pressure.history import RENAL, outside
 from carna.apps.vessel_pressure.pressures import mean_pressure
-from carna.findings import Absent, Evidence, Item, Region, Shape
+from carna.findings import Item, Region, Shape
 from carna.flow import renal
 from carna.flow.assess import assess
 from carna.flow.geometry import named, reference_radius
 from carna.study import Geometry, Record
 
 SIZES: Final = lumen.Sizes("a renal artery", (2.5, 12.0), (10.0, 200.0))
+NUMBERS: Final = (
+    ("ratio", codes.PD_PA_COMPUTED),
+    ("lesions.low", codes.PD_PA_LOW),
+)
 # A verdict is given where at least this share of the samples stands behind it.
 SURE: Final = 0.9
 
@@ -77,7 +80,7 @@ def renal_ffr(
     today = found.time or (record.origin.time if record is not None else "")
     why, rests_on = outside(history, record, today, RENAL)
     if why or found.poor:
-        return tuple(_nothing(why or found.poor, found.seen))
+        return tuple(items.nothing(why or found.poor, found.seen, codes.RENAL_ARTERY, NUMBERS))
     tree = named(found.vessels, side=None)
     healthy = reference_radius(tree)
     mean, measured = mean_pressure(pressure, record)
@@ -95,7 +98,8 @@ def renal_ffr(
         progress=job.progress.part(0.1, 1.0),
     )
     if not judged.shown.any():
-        return tuple(_nothing(f"no vessel is {narrowest:g} mm wide", found.seen))
+        why = f"no vessel is {narrowest:g} mm wide"
+        return tuple(items.nothing(why, found.seen, codes.RENAL_ARTERY, NUMBERS))
     speech = items.Speech(
         f"computed Pd/Pa {'at rest' if state == 'rest' else 'under hyperaemia'}", codes.PD_PA_COMPUTED,
         codes.PD_PA_IF_OPEN, codes.PD_PA_LOW, None, codes.RENAL_ARTERY, cut,
@@ -114,10 +118,3 @@ def _verdict(below: float) -> tuple[Literal["met", "not met", "not assessable"],
     if below <= 1 - SURE:
         return "not met", f"above the cut-off in at least {SURE:.0%} of the samples"
     return "not assessable", "the samples lie on both sides of the cut-off, indeterminate: measure"
-
-
-def _nothing(why: str, seen: tuple[Evidence, ...]) -> Iterator[Item]:
-    """Yield what is said outside the conditions: why, and no number."""
-    yield items.applies_not(why, seen)
-    for id, code in (("ratio", codes.PD_PA_COMPUTED), ("lesions.low", codes.PD_PA_LOW)):
-        yield Absent(id=id, code=code, site=codes.RENAL_ARTERY, why=why, reason=codes.OUT_OF_RANGE)

@@ -164,6 +164,15 @@ def _energy(
 
 
 @njit(cache=True, error_model="numpy")
+def _corners(axes: Any) -> Any:
+    """Return which of a cell's eight corners exist: all, or those of a sheet or a cable."""
+    used = np.zeros(8, np.bool_)
+    for n in range(8):
+        used[n] = (axes[0] or not n & 4) and (axes[1] or not n & 2) and (axes[2] or not n & 1)
+    return np.flatnonzero(used)
+
+
+@njit(cache=True, error_model="numpy")
 def assemble(
     lane: Any,
     place: Any,
@@ -202,10 +211,7 @@ def assemble(
     mass : (lanes,) float64
         Zeros; becomes the volume of a node in voxels.
     """
-    used = np.zeros(8, np.bool_)
-    for n in range(8):
-        used[n] = (axes[0] or not n & 4) and (axes[1] or not n & 2) and (axes[2] or not n & 1)
-    corners = np.flatnonzero(used)
+    corners = _corners(axes)
     m = len(corners)
     K = np.zeros((8, 8))
     c = np.zeros(8)
@@ -237,10 +243,7 @@ def product(
     out: Any,
 ) -> Any:
     """Add ``-A z`` to ``out``, both (lanes, columns) float64, without a table; the rest as in `assemble`."""
-    used = np.zeros(8, np.bool_)
-    for n in range(8):
-        used[n] = (axes[0] or not n & 4) and (axes[1] or not n & 2) and (axes[2] or not n & 1)
-    corners = np.flatnonzero(used)
+    corners = _corners(axes)
     m = len(corners)
     K = np.zeros((8, 8))
     c = np.zeros(8)
