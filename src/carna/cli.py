@@ -214,6 +214,36 @@ def bench(
 
 
 @app.command()
+def train(
+    what: Annotated[str, typer.Argument(help="What to teach: cmr (ventricles in short-axis cines).")],
+    folder: Annotated[Path, typer.Argument(help="Where lessons and weights are kept; a run goes on there.")],
+    steps: Annotated[int, typer.Option(help="Steps of training.")] = 18_000,
+    lessons: Annotated[int, typer.Option(help="Virtual pictures to draw.")] = 12_000,
+    rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 2e-3,
+    labels: Annotated[
+        Path | None, typer.Option(help="Your own outlined patients (HDF5, image and label), to tune with.")
+    ] = None,
+    begin_with: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
+) -> None:
+    """Teach a network from virtual patients, resumable, and write it as ONNX with its card."""
+    if what != "cmr":
+        raise _usage(f"nothing called {what!r} can be taught: cmr")
+    from carna.learn.cmr_patients import acdc
+    from carna.learn.cmr_train import Recipe, draw_lessons, export, slices_of
+    from carna.learn.cmr_train import train as teach
+
+    recipe = Recipe(lessons=lessons, steps=steps, rate=rate)
+    own = None if labels is None else slices_of(list(acdc(labels)), recipe.pixels)
+    with _progress("lessons", quiet=False) as progress:
+        draw_lessons(recipe, folder, progress)
+    with _progress("training", quiet=False) as progress:
+        weights = teach(recipe, folder, progress, own=own, begin_with=begin_with)
+    said = "virtual hearts alone" if labels is None else f"virtual hearts and the patients of {labels.name}"
+    export(recipe, weights, folder / "network.onnx", {"taught_with": said})
+    _OUT.print(f"wrote {folder / 'network.onnx'} and its card")
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which decoders work, and what is missing."""
     from importlib.metadata import PackageNotFoundError, version

@@ -6,30 +6,24 @@ looked at while the method was written, so their figures are development figures
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from carna.image import locate_heart
 from carna.intervals import wilson
+from carna.learn.cmr_patients import ASSUMED_MM, Labelled, acdc, sunnybrook
 from carna.learn.evaluate import Row, by_patient
 from carna.progress import SILENT, Progress
 
-Stack = npt.NDArray[Any]
-ASSUMED_MM = (10.0, 1.4, 1.4)
 CROP_PX = 128
-# Frames (2, k, r, c) and left ventricular masks of the same shape, one pair a patient.
-Patients = Iterator[tuple[Stack, Stack]]
+LV = 3
 
 
 def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:
     """Return the rows of every set that is there."""
-    sets: tuple[tuple[str, str, Callable[[Path], Patients]], ...] = (
+    sets: tuple[tuple[str, str, Callable[[Path], Iterator[Labelled]]], ...] = (
         ("ACDC", "acdc-cine-mri", acdc),
         ("Sunnybrook", "sunnybrook-cine-mri", sunnybrook),
     )
@@ -41,9 +35,10 @@ def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _rows(name: str, patients: Patients) -> Iterator[Row]:
+def _rows(name: str, patients: Iterator[Labelled]) -> Iterator[Row]:
     errors, ordered, held, answered = [], 0, 0, 0
-    for frames, masks in patients:
+    for patient in patients:
+        frames, masks = patient.frames, patient.labels == LV
         found = locate_heart(frames, spacing_mm=ASSUMED_MM)
         if found.centre is None:
             # A refusal is a miss: as far off as the picture is wide.
@@ -66,35 +61,3 @@ def _rows(name: str, patients: Patients) -> Iterator[Row]:
     yield row(centre, "max_distance", float(np.max(errors)), None, "{pixel}")
     yield row(f"centre within a crop of {CROP_PX} pixels", "rate", held / n, wilson(held, n), "1")
     yield row("order of ED and ES", "rate", ordered / n, wilson(ordered, n), "1")
-
-
-def acdc(folder: Path) -> Patients:
-    """Yield each patient of ACDC; the first frame is end-diastole."""
-    import h5py
-
-    for first in sorted((folder / "volumes").glob("*_frame01.h5")):
-        frames, masks = [], []
-        for path in (first, first.with_name(first.name.replace("frame01", "frame02"))):
-            with h5py.File(path) as file:
-                scale = file["image"].attrs.get("divide_by", file.attrs.get("divide_by", 1.0))
-                frames.append(file["image"][()] / scale)
-                masks.append(file["label"][()] == 3)
-        yield np.stack(frames), np.stack(masks)
-
-
-def sunnybrook(folder: Path) -> Patients:
-    """Yield each patient of Sunnybrook: the slices in which both phases are labelled."""
-    from matplotlib.image import imread
-
-    for patient in sorted(folder.glob("*/*")):
-        slices: dict[int, list[Path]] = defaultdict(list)
-        for mask in sorted(patient.glob("*_endo.png")):
-            number = re.search(r"-(\d{4})_endo", mask.name)
-            if number:
-                slices[(int(number[1]) - 1) // 20].append(mask)  # twenty phases in each slice
-        pairs = [pair for _, pair in sorted(slices.items()) if len(pair) == 2]
-        masks = np.array([[imread(mask) > 0 for mask in pair] for pair in pairs])
-        frames = np.array(
-            [[imread(m.with_name(m.name.replace("_endo", ""))) for m in pair] for pair in pairs]
-        )
-        yield frames.swapaxes(0, 1), masks.swapaxes(0, 1)

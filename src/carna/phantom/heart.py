@@ -128,7 +128,7 @@ class Heart:
     apical : float
         Thickness of the wall at the apex over that of an even shell, 0.4 to 1.5.
     regions : tuple of Region
-        Patches that are thinner or move less: infarcts.
+        Patches that are thinner or move less or more: infarcts, an apex that closes.
     delay : float
         How much later the lateral wall is activated than the septum, 0 to 0.15 of the beat.
     rv_half_angle_deg, rv_blunt, rv_reach, rv_wall_mm : float
@@ -189,7 +189,10 @@ class Heart:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} = {value}", needed=f"{low:g} to {high:g}", fix=f"change {name}")
-        most = self._effort(ES_PHASE)
+        most = float(self._effort(ES_PHASE))
+        if self.regions:
+            depth, theta = self._walls
+            most *= max(1.0, float(wall.motion(self.regions, theta, depth / self.span_mm).max()))
         if most >= 1.0:
             raise InputError(
                 f"an ejection fraction of {self.ef:g} with regions that do not contract",
@@ -292,6 +295,28 @@ class Heart:
         angle = theta + self._twist(depth, phase)
         z = self.span_mm - along * (self.span_mm - depth)
         return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=-1)
+
+    def rest(self, points_mm: Array, phase: float) -> Array:
+        """Return where the muscle now at points was at end-diastole: the inverse of `move`.
+
+        Parameters
+        ----------
+        points_mm : (..., 3)
+            Points in the heart's own axes at ``phase``, mm. In the wall the answer is exact; outside it the
+            same formula is followed, and in the cavity, where no wall is, the radius grows with the cavity's.
+        phase : float
+            Fraction of the beat.
+        """
+        x, y, z = np.moveaxis(np.asarray(points_mm, dtype=np.float64), -1, 0)
+        along = float(self.along(phase))
+        depth = self.span_mm - (self.span_mm - z) / along
+        theta = np.arctan2(y, x) - self._twist(depth, phase)
+        inner = self.endocardium_mm(depth, theta)
+        now = self.across(theta, depth, phase) * inner
+        beyond = x**2 + y**2 - now**2
+        inside = np.hypot(x, y) * inner / np.maximum(now, 1e-6)
+        radius = np.where(beyond < 0.0, inside, np.sqrt(np.maximum(beyond * along + inner**2, 0.0)))
+        return np.stack([radius * np.cos(theta), radius * np.sin(theta), depth], axis=-1)
 
     def _twist(self, depth: Array, phase: float) -> Array:
         turn = np.deg2rad(self.torsion_deg) * float(contraction(phase, self.atrial_share))

@@ -41,6 +41,8 @@ def draw_heart(random: np.random.Generator, pattern: Pattern | None = None) -> H
     elongation, septal, oval = between(0.88, 1.12), between(-0.5, 1.5), between(0.0, 0.08)
     regions: tuple[Region, ...] = ()
     right = between(1.0, 1.35) * edv
+    if kind in ("normal", "abnormal right"):
+        regions = _closing(random, 1.25)
     if kind == "dilated":
         edv, ef, wall, elongation = (
             between(180, 345),
@@ -51,7 +53,7 @@ def draw_heart(random: np.random.Generator, pattern: Pattern | None = None) -> H
         right = between(0.7, 1.2) * edv
     elif kind == "hypertrophic":
         edv, ef, wall = between(65, 165), between(0.55, 0.77), between(10.5, 17.0)
-        septal = between(-1.0, 8.0)
+        septal, regions = between(-1.0, 8.0), _closing(random, 1.4)
     elif kind == "infarcted":
         edv, ef, regions = between(110, 290), between(0.18, 0.50), _infarcts(random)
         right = between(0.7, 1.2) * edv
@@ -91,6 +93,19 @@ def _infarcts(random: np.random.Generator) -> tuple[Region, ...]:
             thinning=float(random.uniform(0.0, 0.6)),
         )
         for _ in range(int(random.integers(1, 3)))
+    )
+
+
+def _closing(random: np.random.Generator, most: float) -> tuple[Region, ...]:
+    """Return a lower half that closes more than the base does, as strong ventricles do."""
+    return (
+        Region(
+            theta_deg=float(random.uniform(-180, 180)),
+            depth=float(random.uniform(0.6, 1.0)),
+            half_width_deg=180.0,
+            half_length=float(random.uniform(0.3, 0.6)),
+            motion=float(random.uniform(1.0, most)),
+        ),
     )
 
 

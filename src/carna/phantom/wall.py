@@ -1,4 +1,4 @@
-"""Regions of the left ventricular wall that are thinner, or move less, than the rest."""
+"""Regions of the left ventricular wall that are thinner, or move less or more, than the rest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Region:
     half_width_deg, half_length : float
         Angle, 5 to 180 degrees, and depth, 0.02 to 1, from the centre to where half of it is left.
     motion : float
-        Share of its contraction that it keeps: 1 as the rest, 0 akinetic, down to -0.3 dyskinetic.
+        Share of its contraction that it keeps: 1 as the rest, 0 akinetic, down to -0.3 dyskinetic, up to 1.5
+        hyperkinetic.
     thinning : float
         Share of its thickness that is lost, -1 (twice as thick) to 0.7.
 
@@ -46,7 +47,7 @@ class Region:
         """Refuse values outside the ranges."""
         for name, low, high in (
             ("depth", 0.0, 1.0), ("half_width_deg", 5.0, 180.0), ("half_length", 0.02, 1.0),
-            ("motion", -0.3, 1.0), ("thinning", -1.0, 0.7),
+            ("motion", -0.3, 1.5), ("thinning", -1.0, 0.7),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} = {getattr(self, name)}", needed=f"{low:g} to {high:g}")

@@ -1,0 +1,91 @@
+"""A trained network as a function: arrays in, arrays out, by ONNX Runtime on one thread."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from carna.errors import InputError
+
+_BATCH = 10  # pictures a call: larger ones leave the cache
+
+
+@final
+class Network:
+    """A network that comes with the package, ``models/NAME.onnx`` with its card ``NAME.json``, or a file.
+
+    Parameters
+    ----------
+    name : str or Path
+        Name in the package, or the path of an ONNX file with its card beside it.
+
+    Attributes
+    ----------
+    card : dict
+        What it was taught with and scored on; ``side`` is the pixels of its pictures.
+
+    Raises
+    ------
+    InputError
+        There is no such network.
+    """
+
+    def __init__(self, name: str | Path) -> None:
+        source = Path(name) if isinstance(name, Path) else files("carna") / "models" / f"{name}.onnx"
+        with as_file(source) as path:
+            if not path.exists():
+                raise InputError(f"no network at {name}", needed="an ONNX file with its card beside it")
+            self.card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            self._session = _session(path)
+        self.side = int(self.card["side"])
+
+    def shares(self, pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what share of belief each class of each pixel has.
+
+        Parameters
+        ----------
+        pictures : (n, side, side) float32
+            Any brightness; each is standardised by itself.
+
+        Returns
+        -------
+        (n, classes, side, side) float32
+            0 to 1, sum 1 over the classes.
+        """
+        if pictures.ndim != 3 or pictures.shape[1:] != (self.side, self.side):
+            raise InputError(f"pictures of shape {pictures.shape}", needed=f"(n, {self.side}, {self.side})")
+        name = self._session.get_inputs()[0].name
+        out = [
+            _softmax(self._session.run(None, {name: standardised(pictures[n : n + _BATCH])})[0])
+            for n in range(0, len(pictures), _BATCH)
+        ]
+        return np.concatenate(out)
+
+
+def standardised(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return pictures (n, 1, r, c) clipped to their 1st and 99th percentile, mean 0, deviation 1 each."""
+    flat = pictures.reshape(len(pictures), -1)
+    low, high = np.percentile(flat, (1.0, 99.0), axis=1, keepdims=True)
+    flat = np.clip((flat - low) / np.maximum(high - low, 1e-6), 0.0, 1.0)
+    flat = (flat - flat.mean(1, keepdims=True)) / (flat.std(1, keepdims=True) + 1e-6)
+    return np.asarray(flat.reshape(len(pictures), 1, *pictures.shape[1:]), np.float32)
+
+
+def _softmax(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    grown = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(grown / grown.sum(1, keepdims=True), np.float32)
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Two spinning threads on two busy cores are slower than one.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
