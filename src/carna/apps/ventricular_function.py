@@ -116,7 +116,7 @@ def ventricular_function(
     items: list[Item] = [
         *_measurements(values, seen),
         *_indexed(values, record),
-        *_curves(beat, ventricles),
+        *_curves(beat, ventricles, seen),
         *_frames(beat, ventricles, cine),
         _covered(ventricles, beat),
     ]
@@ -234,7 +234,7 @@ def _indexed(values: dict[str, tuple[float, str, Uncertainty]], record: Record |
         )
 
 
-def _curves(beat: _Beat, region: Region) -> Iterator[Item]:
+def _curves(beat: _Beat, region: Region, seen: Evidence) -> Iterator[Item]:
     times = np.arange(len(beat.lv), dtype=float) if region.times_ms is None else np.asarray(region.times_ms)
     for side, volume in (("lv", beat.lv), ("rv", beat.rv)):
         if volume.any():
@@ -246,6 +246,7 @@ def _curves(beat: _Beat, region: Region) -> Iterator[Item]:
                 x_unit="ms",
                 y_unit="mL",
                 of=("ventricles",),
+                evidence=(seen,),
             )
 
 

@@ -17,6 +17,7 @@ from carna.errors import InputError
 SUITES: Mapping[str, str] = {
     "doors": "carna.bench.doors",
     "beats": "carna.bench.beats",
+    "cmr": "carna.bench.cmr",
     "ecg": "carna.bench.ecg",
     "ep": "carna.bench.ep",
     "flow": "carna.bench.flow",

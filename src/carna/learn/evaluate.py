@@ -23,6 +23,8 @@ from carna.progress import SILENT, Progress
 # Suite name to the module that evaluates it: `evaluate(data, progress) -> tuple[Row, ...]`.
 SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
+    "cmr": "carna.learn.cmr",
+    "cmr-quality": "carna.learn.cmr_quality",
     "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",
     "ecg-rhythm": "carna.learn.ecg_rhythm",

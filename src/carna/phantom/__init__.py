@@ -3,6 +3,7 @@
 from carna.phantom.ecg import Electrocardiogram, electrocardiogram
 from carna.phantom.heart import Heart
 from carna.phantom.infarct import scarred, virtual_infarct, virtual_scar
+from carna.phantom.outlined import virtual_ventricles
 from carna.phantom.patient import Series, Truth, VirtualCase, VirtualPatient, draw, make
 from carna.phantom.study import (
     study_of,
@@ -30,6 +31,7 @@ VIRTUAL_CASES = (
     virtual_renal,
     virtual_scar,
     virtual_aneurysm,
+    virtual_ventricles,
 )
 
 __all__ = [
@@ -58,4 +60,5 @@ __all__ = [
     "virtual_renal",
     "virtual_scar",
     "virtual_study",
+    "virtual_ventricles",
 ]

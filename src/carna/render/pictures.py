@@ -25,7 +25,7 @@ __all__ = ["cine", "plates", "thumbnail"]
 THUMBNAIL = 112
 # The player shows three slices; a picture of all its frames stays below this.
 # Drawn on paper, which has its own colours in light and dark.
-ON_PAPER = ("median.", "strips.", "disclosure.", "vessels.", "sac.", "twin.")
+ON_PAPER = ("median.", "strips.", "disclosure.", "vessels.", "sac.", "twin.", "bullseye.")
 DISCLOSED = 2
 CINE_SLICES, CINE_FRAMES, CINE_PIXELS, CINE_BYTES = 3, 40, 160, 500_000
 
@@ -69,13 +69,15 @@ def cine(said: tuple[Findings, ...], study: Study) -> dict[str, Any] | None:
     frames = np.unique(np.linspace(0, deepest.values.shape[0] - 1, CINE_FRAMES).round().astype(int))
     values = np.asarray(deepest.values.array[frames][:, list(slices), rows, columns], float)
     low, high = tiles.window(values)
+    beating = [r.labels[frames] for r in regions if r.labels.shape == deepest.values.shape]
+    labels = [each[:, list(slices), rows, columns] for each in beating]
     step = max(1, -(-max(values.shape[2:]) // CINE_PIXELS))
     while True:
         small = values[:, :, ::step, ::step]
-        sheet = np.concatenate(
-            [np.concatenate(list(small[:, k]), axis=1) for k in range(len(slices))], axis=0
+        sheet = _ink(
+            (_sheet(small) - low) / (high - low), [_sheet(each[:, :, ::step, ::step]) for each in labels]
         )
-        uri = _jpeg((sheet - low) / (high - low), 78)
+        uri = _jpeg(sheet, 78)
         if len(uri) < CINE_BYTES:
             break
         step += 1
@@ -88,6 +90,24 @@ def cine(said: tuple[Findings, ...], study: Study) -> dict[str, Any] | None:
         "aspect": f"{width} / {height}",
         "frame_ms": round(beat / len(frames) if np.isfinite(beat) and beat > 0 else 40.0, 1),
     }
+
+
+def _sheet(small: Any) -> Any:
+    """Return frames (t, k, r, c) as one picture: frames across, slices down."""
+    return np.concatenate([np.concatenate(list(small[:, k]), axis=1) for k in range(small.shape[1])], axis=0)
+
+
+def _ink(grey: Any, labels: list[Any]) -> Any:
+    """Return a grey picture (r, c) in colours (r, c, 3) with the rims of each label drawn in."""
+    from scipy.ndimage import binary_erosion
+
+    colours = np.repeat(np.clip(grey, 0.0, 1.0)[..., None], 3, 2)
+    for each in labels:
+        for n, label in enumerate(np.unique(each[each > 0])):
+            inside = each == label
+            hue = ink.OUTLINES[n % len(ink.OUTLINES)]
+            colours[inside & ~binary_erosion(inside)] = [int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return colours
 
 
 def plates(
@@ -166,11 +186,12 @@ def _small(pixels: Any) -> Markup:
     return Markup('<img class="thumb" alt="" src="{}">').format(_jpeg((grey - low) / (high - low), 80))
 
 
-def _jpeg(grey: Any, quality: int) -> str:
-    """Return a data URI of values from 0 to 1."""
+def _jpeg(values: Any, quality: int) -> str:
+    """Return a data URI of grey (r, c) or coloured (r, c, 3) values from 0 to 1."""
     from matplotlib.image import imsave
 
-    levels = (np.clip(grey, 0.0, 1.0) * 255).round().astype(np.uint8)
+    levels = (np.clip(values, 0.0, 1.0) * 255).round().astype(np.uint8)
+    levels = np.repeat(levels[..., None], 3, 2) if levels.ndim == 2 else levels
     buffer = io.BytesIO()
-    imsave(buffer, np.repeat(levels[..., None], 3, 2), format="jpeg", pil_kwargs={"quality": quality})
+    imsave(buffer, levels, format="jpeg", pil_kwargs={"quality": quality})
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -22,7 +22,7 @@ from carna.image.network import Network
 from carna.image.ventricles.segment import LV, MYOCARDIUM, RV, Ventricles
 from carna.image.ventricles.volumes import volumes
 
-__all__ = ["FEATURES", "POOR", "Trust", "features", "trust"]
+__all__ = ["FEATURES", "POOR", "Trust", "features", "predicted", "trust"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Trust:
         return self.dice[LV] < POOR
 
 
-def trust(frames: npt.NDArray[np.floating], seen: Ventricles, network: Network) -> Trust:
+def trust(frames: npt.NDArray[np.floating | np.integer], seen: Ventricles, network: Network) -> Trust:
     """Return what to expect of the outlines of a cine.
 
     Parameters
@@ -78,15 +78,15 @@ def trust(frames: npt.NDArray[np.floating], seen: Ventricles, network: Network) 
         nothing = np.full(seen.labels.shape[1], np.nan)
         return Trust(dict.fromkeys((RV, MYOCARDIUM, LV), 0.0), nothing)
     each = {f: features(frames, seen, network, f) for f in {beat.ed, beat.es}}
-    predicted = {
-        label: min(_predict(label, found[label]) for found, _ in each.values())
+    dice = {
+        label: min(predicted(label, found[label]) for found, _ in each.values())
         for label in (RV, MYOCARDIUM, LV)
     }
-    return Trust(predicted, np.mean([agreed for _, agreed in each.values()], axis=0))
+    return Trust(dice, np.mean([agreed for _, agreed in each.values()], axis=0))
 
 
 def features(
-    frames: npt.NDArray[np.floating], seen: Ventricles, network: Network, frame: int
+    frames: npt.NDArray[np.floating | np.integer], seen: Ventricles, network: Network, frame: int
 ) -> tuple[dict[int, Floats], Floats]:
     """Return a frame's features by label, each ``(len(FEATURES),)``, and the agreement of each slice."""
     cut = seen.window.cut(np.asarray(frames[frame], np.float32))
@@ -134,7 +134,8 @@ def _agreement(masks: list[npt.NDArray[np.bool_]], empty: float = float("nan")) 
     return float(np.mean([2 * (first & o).sum() / max(int(first.sum() + o.sum()), 1) for o in others]))
 
 
-def _predict(label: int, found: Floats) -> float:
+def predicted(label: int, found: Floats) -> float:
+    """Return the Dice predicted from the features of a label in one frame, 0 to 1."""
     model = _model()
     weights, mean, scale = (np.array(model[name]) for name in (f"weights_{label}", "mean", "scale"))
     score = float(weights[0] + weights[1:] @ ((found - mean) / scale))
