@@ -24,6 +24,7 @@ from carna.progress import SILENT, Progress
 SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
     "cmr": "carna.learn.cmr",
+    "cmr-scar": "carna.learn.cmr_scar",
     "cmr-quality": "carna.learn.cmr_quality",
     "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",

@@ -2,6 +2,7 @@
 
 - Belief is smoothed a little over the closed beat (frames at 25 ms can't differ by much).
 - The left heart, cavity and muscle together, is one body through all slices; what else was called so is not.
+- A slice in which it was missed, between two in which it was seen, is drawn half-way between them.
 - The right ventricle touches the left muscle.
 - The cavity lies within muscle: a hole in the muscle is cavity, and a ring that is nearly closed is closed.
   (One that is mostly open stays so: there the plane cuts the outflow tract.)
@@ -24,6 +25,7 @@ _RV, _MUSCLE, _CAVITY = 1, 2, 3
 _OPEN = 0.5  # share of the cavity's rim that may lack muscle
 _SMALL = 12  # pixels of a window below which a body is a speck
 _FEW_FRAMES = 8
+_GAP = 4  # slices: no longer a gap is bridged
 
 
 def one_body(shares: Floats) -> tuple[Labels, Floats, Floats]:
@@ -62,6 +64,7 @@ def _joined(raw: Labels) -> Labels:
     out = np.where(left, raw, 0).astype(np.uint8)
     for picture in out:
         _close(picture)
+    _bridge(out)
     left = _largest(out >= _MUSCLE)
     out[~left] = 0
     right = (raw == _RV) & ~left
@@ -130,6 +133,34 @@ def _close(picture: Labels) -> None:
     if bare.sum() < _OPEN * rim.sum():
         picture[bare & (picture == 0)] = _MUSCLE
     picture[binary_fill_holes(picture == _MUSCLE) & (picture != _MUSCLE)] = _CAVITY
+
+
+def _bridge(labels: Labels) -> None:
+    """Fill slices in which the left heart was missed, between two in which it was seen, in place.
+
+    A heart does not end and begin again: where a slice holds less than half of what both sides hold, cavity
+    and wall are drawn half-way between theirs (by their signed distances).
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    def depth(flags: Flags) -> Any:
+        return distance_transform_edt(flags) - distance_transform_edt(~flags)
+
+    heart = labels >= _MUSCLE
+    area = heart.sum((1, 2))
+    seen = np.flatnonzero(area)
+    for k in range(seen[0] + 1, seen[-1]) if len(seen) else ():
+        above = next((j for j in range(k - 1, -1, -1) if area[j] > 2 * area[k]), None)
+        below = next((j for j in range(k + 1, min(k + _GAP, len(area))) if area[j] > 2 * area[k]), None)
+        if above is None or below is None or k - above > 1:
+            continue
+        share = (k - above) / (below - above)
+        here = np.zeros_like(labels[k])
+        for label, inside in ((_MUSCLE, heart), (_CAVITY, labels == _CAVITY)):
+            if inside[above].any() and inside[below].any():
+                here[(1 - share) * depth(inside[above]) + share * depth(inside[below]) > 0] = label
+        labels[k][heart[k] | (here > 0)] = here[heart[k] | (here > 0)]
+        heart[k], area[k] = here >= _MUSCLE, int((here >= _MUSCLE).sum())
 
 
 def _certainty(shares: Floats, labels: Labels) -> Floats:
