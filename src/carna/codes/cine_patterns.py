@@ -67,6 +67,7 @@ THICK_MM: Final = 15.0
 WEAK: Final = 0.30
 # Ours, set on virtual hearts: 120 with and 120 without still regions (docs/cine-pattern.md).
 STILL: Final = 0.56
+_OURS = "inward motion of the stillest place over that around it (limit set on virtual hearts)"
 # Above these the value is abnormal at every age, UK Biobank (Petersen 2017): men, women.
 _LV_ML_M2, _LV_ML = (117.0, 101.0), (232.0, 175.0)
 _RV_ML_M2, _RV_ML = (128.0, 110.0), (260.0, 192.0)
@@ -150,7 +151,7 @@ def judge(
     """
     weak = _below("LVEF", seen.lvef, LOW_LVEF, "lvef", percent=True)
     part = _all(
-        _below("inward motion of the stillest place over that around it", seen.stillest, STILL, "stillest"),
+        _below(_OURS, seen.stillest, STILL, "stillest"),
         _below("thickening of that place", seen.stillest_thickening, WEAK, "thickening", percent=True),
     )
     regional = Criterion(part.verdict, "; ".join(c.words for c in part.criteria), "stillest")

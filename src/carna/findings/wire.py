@@ -133,7 +133,12 @@ def _encode(value: Any, blobs: dict[str, bytes], skip: frozenset[str] | set[str]
     if isinstance(value, Concept):
         return {"code": value.value, "scheme": value.scheme, "meaning": value.meaning}
     if isinstance(value, np.ndarray) and value.size <= INLINE:
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
+        # JSON has no NaN: what is not known of an array, such as a segment not seen, is null, read as NaN.
+        listed = value
+        if value.dtype.kind == "f" and np.isnan(value).any():
+            listed = value.astype(object)
+            listed[np.isnan(value)] = None
+        return {"array": listed.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, np.ndarray):
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)

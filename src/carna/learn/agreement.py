@@ -22,7 +22,7 @@ def icc(found: Sequence[float], truth: Sequence[float]) -> float:
     between = k * float(((rows - whole) ** 2).sum()) / (n - 1)
     raters = n * float(((columns - whole) ** 2).sum()) / (k - 1)
     rest = float(((x - rows[:, None] - columns[None] + whole) ** 2).sum()) / ((n - 1) * (k - 1))
-    return (between - rest) / (between + (k - 1) * rest + k * (raters - rest) / n)
+    return float((between - rest) / (between + (k - 1) * rest + k * (raters - rest) / n))
 
 
 def measures(

@@ -25,6 +25,7 @@ SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
     "cmr": "carna.learn.cmr",
     "cmr-scar": "carna.learn.cmr_scar",
+    "cmr-pattern": "carna.learn.cmr_pattern",
     "cmr-quality": "carna.learn.cmr_quality",
     "ecg": "carna.learn.ecg",
     "ecg-beats": "carna.learn.ecg_beats",

@@ -18,6 +18,7 @@ from carna import codes
 from carna.case import Case
 from carna.findings import Absent, Curve, Events, Field, Findings, Item, Measurement, Region, Shape, Statement
 from carna.render import ink, paper, tiles
+from carna.render.bullseye_figures import draw_bullseyes, has_bullseyes
 from carna.render.disclosure import draw_page, pages
 from carna.render.ecg_figures import draw_median
 from carna.render.ecg_items import beat_kind, drawn_together, hourly, median
@@ -64,7 +65,7 @@ def figures(
         ``strips.<application>.1`` and, one an hour, ``disclosure.<application>.1``; of judged vessels
         ``vessels.<application>`` and ``pullback.<application>``, of an aneurysm
         ``sac.<application>``; of an ensemble of heart models
-        ``twin.<application>``.
+        ``twin.<application>``; of the 17 segments ``bullseye.<application>``.
     """
     return {name: to_png(draw()) for name, draw in drawings(findings, case, language)}
 
@@ -137,6 +138,8 @@ def _together(one: Findings, study: Study, in_words: Words) -> Iterator[tuple[st
         yield f"median.{name}", partial(draw_median, one, in_words)
     if has_twin(one):
         yield f"twin.{name}", partial(draw_twin, one, in_words)
+    if has_bullseyes(one):
+        yield f"bullseye.{name}", partial(draw_bullseyes, one, in_words)
     if has_tree(one):
         yield f"vessels.{name}", partial(draw_tree, one, study, in_words)
     if has_sac(one):

@@ -296,7 +296,7 @@ def _card(n: int, one: Findings, desk: _Desk) -> Card:
         names += [p.origin.uid for p in desk.study.parts if isinstance(p, Cine)]
     few = len(statements) <= MOST_STATEMENTS
     app = one.manifest.application
-    names += [f"vessels.{app}", f"sac.{app}", f"twin.{app}"]
+    names += [f"vessels.{app}", f"sac.{app}", f"twin.{app}", f"bullseye.{app}"]
     own = [f"{kind}.{app}" for kind in ("median", "holter", "pullback")]
     own += [f"{k}.{app}.{item.id}" for item in one.items for k in ("curve", "tachogram")]
     numbered = (f"strips.{app}.", f"disclosure.{app}.")
@@ -446,7 +446,9 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
         case Shape():
             value = text("points").format(n=len(item.shape.points))
         case Field():
-            low, high = say.numbers((np.min(item.values), np.max(item.values)))
+            # A segment that was not measured has no value.
+            known = item.values[np.isfinite(item.values)]
+            low, high = say.numbers((np.min(known), np.max(known))) if len(known) else ("", "")
             value = text("field_range").format(low=low, high=high, unit=in_words.unit(item.unit), on=item.on)
         case Curve():
             low, high = say.numbers((np.min(item.y), np.max(item.y))) if len(item.y) else ("", "")

@@ -73,6 +73,7 @@ _CAPTIONS = {
     "pullback": "figure_pullback",
     "sac": "figure_sac",
     "twin": "figure_twin",
+    "bullseye": "figure_bullseye",
 }
 # Runs that DejaVu Sans has no glyphs for: Chinese, its punctuation and full-width forms.
 _CJK = re.compile(r"([\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]+)")

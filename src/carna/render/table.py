@@ -190,7 +190,8 @@ def _rows(item: Item, one: Findings, case: Case) -> list[dict[str, Any]]:
         case Shape():
             return [{**row, "value": len(item.shape.points), "unit": "{points}"}]
         case Field():
-            span = {"low": float(np.min(item.values)), "high": float(np.max(item.values))}
+            known = item.values[np.isfinite(item.values)]  # a segment that was not measured has no value
+            span = {"low": float(known.min()), "high": float(known.max())} if len(known) else {}
             return [{**row, "unit": item.unit, **span}]
         case Curve():
             return [{**row, "value": len(item.x), "unit": "{points}"}]

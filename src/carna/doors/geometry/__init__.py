@@ -18,6 +18,7 @@ from carna.doors.arrive import Arrival, Delivery, Door
 from carna.doors.files import Blob, derived_uid
 from carna.doors.geometry import centreline, ply, stl, vtk_legacy, vtk_xml
 from carna.doors.geometry.cells import Cells, Made, shapes
+from carna.doors.geometry.gltf import write_glb as write_glb
 from carna.doors.geometry.write import write_ply as write_ply
 from carna.doors.geometry.write import write_stl as write_stl
 from carna.doors.geometry.write import write_vtp as write_vtp
@@ -27,7 +28,7 @@ from carna.progress import Progress
 from carna.space import Floats
 from carna.study import Geometry, Origin, Patient
 
-__all__ = ["DOOR", "write_ply", "write_stl", "write_vtp", "write_vtu"]
+__all__ = ["DOOR", "write_glb", "write_ply", "write_stl", "write_vtp", "write_vtu"]
 
 # No organ is smaller, no patient larger.
 _SMALLEST_MM, _LARGEST_MM = 2.0, 2000.0

@@ -4,8 +4,9 @@ The vessel may be eccentric and bent as long as a plane of symmetry is left; hal
 enters, the pressure of the wire is read where the profile begins and where it ends, so that a profile that
 goes on for 10 mm beyond the lesion has the jet's recovery up to there, and no more, in its S.
 
-Flows are run from the lowest up, each from where the last one ended: a jet that starts at once rolls up into
-rings that no coarse lattice stands. What settles is the pressure, long before the last eddy of a slow corner.
+A run begins with parabolas everywhere and ends when the mean of the last looks at the drop is that of those
+before: what has to rest is the pressure, long before the last eddy of a slow corner. A jet that never rests
+is averaged.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ Floats = npt.NDArray[np.float64]
 
 LEAD: Final = 1.5  # radii of straight vessel before the profile: a little more than the opening's thick cells
 REST: Final = 1.6  # and behind it
-SPEED: Final = 0.2  # on the lattice, of twice the mean throat speed; the jet itself has about 0.16
-CELL_REYNOLDS: Final = 58.0
-BATCH: Final = 400  # steps between two looks at the pressure
-LOOKS: Final = 6  # of which the mean is taken
-ALIKE: Final = 0.008  # their range, of their mean
-RAMP: Final = 5  # looks over which one flow becomes the next: at once, the blood's inertia would ring
+SPEED: Final = 0.1  # on the lattice, of the mean throat speed; the jet has up to twice as much
+CELL_REYNOLDS: Final = 61.0  # of the mean throat speed
+HEAD: Final = 6.0  # fewest cells per healthy radius
+BATCH: Final = 300  # steps between two looks at the pressure
+LOOKS: Final = 6  # of which a mean is taken
+ALIKE: Final = 0.003  # change from one such mean to the next, of the drop
+CALM: Final = 0.015  # their range
+MOST: Final = 42  # looks
 
 
 @final
@@ -78,12 +81,12 @@ class Vessel:
         cosine = 1 / np.hypot(1, np.interp(z_mm, self.z_mm, slope))
         return np.interp(z_mm, self.z_mm, self.radius_mm), centre, cosine
 
-    def dx_mm(self, cells: tuple[float, float], flow_ml_s: float, blood: Blood) -> float:
-        """Return the distance of nodes: so many per head and per throat radius, few enough for the jet."""
+    def dx_mm(self, cells: float, flow_ml_s: float, blood: Blood) -> float:
+        """Return the distance of nodes: so many per throat radius, few enough for the jet."""
         throat = float(self.radius_mm.min())
         nu = blood.viscosity_mPas / blood.density_kg_m3 * 1e-3
-        jet = CELL_REYNOLDS * nu / (2 * _mean(flow_ml_s, throat)) * 1e3
-        return float(min(self.radius_mm[0] / cells[0], throat / cells[1], jet))
+        jet = CELL_REYNOLDS * nu / _mean(flow_ml_s, throat) * 1e3
+        return float(min(self.radius_mm[0] / HEAD, throat / cells, jet))
 
     def lumen(self, dx_mm: float) -> Domain:
         """Return half of it on a lattice."""
@@ -139,17 +142,17 @@ class Drops:
     flow_ml_s, drop_mmHg : (k,) float
         Of static pressure, between the ends of the profile.
     unsettled : (k,) float
-        Range of the last six looks, 400 steps apart, of the drop.
-    nodes, steps : int
-    dx_mm : float
+        Range of the looks of which the drop is the mean, 300 steps apart, of that mean.
+    steps, nodes : (k,) int
+    dx_mm : (k,) float
     """
 
     flow_ml_s: Floats
     drop_mmHg: Floats
     unsettled: Floats
-    nodes: int
-    steps: int
-    dx_mm: float
+    steps: npt.NDArray[np.int64]
+    nodes: npt.NDArray[np.int64]
+    dx_mm: Floats
 
     def law(self) -> Loss:
         """Return R q + S q^2 through the drops, least squares of relative errors."""
@@ -165,9 +168,7 @@ def measure(
     flows_ml_s: tuple[float, ...],
     blood: Blood | None = None,
     *,
-    cells: tuple[float, float] = (8.0, 4.5),
-    finer: float = 1.0,
-    most: int = 5200,
+    cells: float = 4.5,
     progress: Progress = SILENT,
 ) -> Drops:
     """Run a vessel at some flows and return what it loses at each.
@@ -176,56 +177,61 @@ def measure(
     ----------
     vessel : Vessel
     flows_ml_s : tuple of float
-        Two or more, > 0, growing.
+        One or more, > 0, growing.
     blood : Blood, optional
-    cells : two float
-        Fewest nodes per radius, of the head and of the throat; a fast jet has more.
-    finer : float
-        Divides the distance of the nodes once more: for a look at the error of the grid.
-    most : int
-        Steps for one flow, at the most.
+    cells : float, 4 or more
+        Fewest nodes per throat radius; a fast jet has more.
     progress : Progress
     """
     flows = np.asarray(flows_ml_s, float)
-    if len(flows) < 2 or (flows <= 0).any() or (np.diff(flows) <= 0).any() or min(cells) < 4 or finer < 1:
+    if not len(flows) or (flows <= 0).any() or (np.diff(flows) <= 0).any() or cells < 4:
         raise InputError(
-            f"flows {flows_ml_s} at {cells} cells", needed="two growing positive flows, 4 cells per radius"
+            f"flows {flows_ml_s} at {cells} cells", needed="growing positive flows, 4 cells per radius"
         )
     blood = blood or Blood()
-    dx = vessel.dx_mm(cells, float(flows[-1]), blood) / finer
-    lumen = vessel.lumen(dx)
-    z = lumen.points_mm[:, 2]
+    drops, off, dx = np.empty((3, len(flows)))
+    steps, nodes = np.empty((2, len(flows)), np.int64)
+    for n, flow in enumerate(flows.tolist()):
+        dx[n] = vessel.dx_mm(cells, flow, blood)
+        lumen = vessel.lumen(float(dx[n]))
+        nodes[n] = len(lumen)
+        part = progress.part(n / len(flows), (n + 1) / len(flows))
+        drops[n], off[n], steps[n] = _settle(vessel, lumen, flow, blood, part)
+    return Drops(flows, drops, off, steps, nodes, dx)
+
+
+def _settle(
+    vessel: Vessel, lumen: Domain, flow_ml_s: float, blood: Blood, progress: Progress
+) -> tuple[float, float, int]:
+    """Return the drop once two means of looks are alike, the range of the last ones, and the steps."""
+    z, dx = lumen.points_mm[:, 2], lumen.dx_mm
     near, far = np.abs(z - vessel.z_mm[0]) < dx, np.abs(z - vessel.z_mm[-1]) < dx
-    top = 2 * float(_mean(float(flows[-1]), float(vessel.radius_mm.min())))
+    top = float(_mean(flow_ml_s, float(vessel.radius_mm.min())))
     step = scale(dx, blood, top, lattice_speed=SPEED).dt_s
-    behind = (vessel.z_mm[-1] - vessel.z_mm[np.argmin(vessel.radius_mm)]) / dx
     run: Lattice | None = None
-    drops, off, steps = np.empty(len(flows)), np.empty(len(flows)), 0
-    for n, flow in enumerate(flows):
-        seen: list[float] = []
-        before = flows[n - 1] if n else flow
-        while len(seen) * BATCH < most:
-            now = before + (flow - before) * min(1.0, (len(seen) + 1) / RAMP)
-            run = simulate(
-                lumen,
-                blood,
-                {0: Flow(now / 2), 1: Held(0.0)},
-                top_m_s=top,
-                end_s=0.999 * BATCH * step,
-                settle=0,
-                lattice_speed=SPEED,
-                start=run,
-                guess=vessel.guess(lumen, now, blood) if run is None else None,
-            )
-            seen.append(float(run.pressure_mmHg[near].mean() - run.pressure_mmHg[far].mean()))
-            progress((n + len(seen) * BATCH / most) / len(flows), f"{flow:.3g} mL/s: {seen[-1]:.3g} mmHg")
-            last = np.array(seen[-LOOKS:])
-            arrived = len(seen) * BATCH * SPEED * flow / flows[-1] > behind
-            if arrived and len(seen) >= LOOKS + RAMP and np.ptp(last) < ALIKE * last.mean():
-                break
-        drops[n], off[n] = last.mean(), np.ptp(last) / last.mean()
-        steps += len(seen) * BATCH
-    return Drops(flows, drops, off, len(lumen), steps, dx)
+    seen: list[float] = []
+    while len(seen) < MOST:
+        run = simulate(
+            lumen,
+            blood,
+            {0: Flow(flow_ml_s / 2), 1: Held(0.0)},
+            top_m_s=top,
+            end_s=0.999 * BATCH * step,
+            settle=0,
+            lattice_speed=SPEED,
+            start=run,
+            guess=vessel.guess(lumen, flow_ml_s, blood) if run is None else None,
+        )
+        seen.append(float(run.pressure_mmHg[near].mean() - run.pressure_mmHg[far].mean()))
+        progress(len(seen) / MOST, f"{flow_ml_s:.3g} mL/s: {seen[-1]:.4g} mmHg")
+        last, former = np.array(seen[-LOOKS:]), np.array(seen[-2 * LOOKS : -LOOKS])
+        calm = np.ptp(last) < CALM * last.mean()
+        if len(seen) >= 2 * LOOKS and calm and abs(last.mean() - former.mean()) < ALIKE * last.mean():
+            break
+    else:
+        # It never rests: the mean of the second half, when the start has been forgotten.
+        last = np.array(seen[MOST // 2 :])
+    return float(last.mean()), float(np.ptp(last) / last.mean()), len(seen) * BATCH
 
 
 def fit(
@@ -235,7 +241,7 @@ def fit(
     blood: Blood | None = None,
     *,
     shift_mm: npt.ArrayLike | None = None,
-    cells: tuple[float, float] = (8.0, 4.5),
+    cells: float = 4.5,
     progress: Progress = SILENT,
 ) -> Loss:
     """Return the law of a straight narrowing, for `carna.flow.lesion.put`.
@@ -249,8 +255,8 @@ def fit(
     blood : Blood, optional
     shift_mm : (n,) float, optional
         Of the lumen's centre, for an eccentric one.
-    cells : two float
-        Fewest nodes per radius of the head and of the throat.
+    cells : float
+        Fewest nodes per throat radius.
     progress : Progress
     """
     z, r = np.asarray(along_mm, float), np.asarray(radius_mm, float)
@@ -260,5 +266,7 @@ def fit(
             f"a profile of {z.shape} places, {r.shape} radii and {shift.shape} shifts",
             needed="growing places, radii above 0",
         )
+    if len(flows_ml_s) < 2:
+        raise InputError(f"flows {flows_ml_s}", needed="two growing positive flows, for two coefficients")
     vessel = Vessel(z, r, shift, np.zeros_like(z))
     return measure(vessel, flows_ml_s, blood, cells=cells, progress=progress).law()
