@@ -172,7 +172,7 @@ def _values(
         yield f"{side}.esv", (esv, "mL", _spread(esv, dice, esv))
         yield f"{side}.sv", (edv - esv, "mL", _spread(edv - esv, dice, edv))
         ef = 100 * (1 - esv / edv)
-        yield f"{side}.ef", (ef, "%", _of_sd(ef, None if dice is None else ef_sd(side, dice)))
+        yield f"{side}.ef", (ef, "%", _of_sd(ef, None if dice is None else ef_sd(side, dice), 100.0))
         if side == "lv":
             output = (edv - esv) * 60.0 / rr_ms
             yield "lv.co", (output, "L/min", _spread(output, dice, edv * 60.0 / rr_ms))
@@ -184,10 +184,11 @@ def _spread(value: float, dice: float | None, scale: float) -> Uncertainty:
     return _of_sd(value, None if dice is None else scale * volume_sd(dice))
 
 
-def _of_sd(value: float, sd: float | None) -> Uncertainty:
+def _of_sd(value: float, sd: float | None, most: float = np.inf) -> Uncertainty:
     if sd is None:
         return Unknown("nothing is predicted of these outlines' error")
-    return Interval(value - 1.96 * sd, value + 1.96 * sd, 0.95)
+    low = value - 1.96 * sd
+    return Interval(min(max(low, 0.0), value), max(min(value + 1.96 * sd, most), value), 0.95)
 
 
 def _label_of(predicted: Measurement) -> str:

@@ -1,12 +1,12 @@
 """The ventricles of cine MRI against outlined patients: ACDC and Sunnybrook.
 
-No real patient taught the network. The real sets were looked at while the method was written, so their figures
-are development figures. A refusal is a miss: Dice 0, and no volume.
+No real patient taught the network. The real sets were looked at while the method was written, so their
+figures are development figures. A refusal is a miss: Dice 0, and no volume.
 
-Each set is scored with one form of each picture, as the application reads where it trusts itself, and with eight
-turned and mirrored forms. Dice is of the volume at one phase. The Hausdorff distance is in the plane, in pixels (no
-spacing is known), the mean over the slices in which both see the structure. Real sets give ratios alone. They
-hold two frames, so nothing here tests the choice of ED and ES, nor time.
+Each set is scored with one form of each picture, as the application reads where it trusts itself, and with
+eight turned and mirrored forms. Dice is of the volume at one phase. The Hausdorff distance is in the plane,
+in pixels (no spacing is known), the mean over the slices in which both see the structure. Real sets give
+ratios alone. They hold two frames, so nothing here tests the choice of ED and ES, nor time.
 """
 
 from __future__ import annotations

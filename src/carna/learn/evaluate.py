@@ -25,6 +25,7 @@ SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
     "cmr": "carna.learn.cmr",
     "cmr-scar": "carna.learn.cmr_scar",
+    "cmr-motion": "carna.learn.cmr_motion",
     "cmr-pattern": "carna.learn.cmr_pattern",
     "cmr-quality": "carna.learn.cmr_quality",
     "ecg": "carna.learn.ecg",
@@ -36,6 +37,7 @@ SUITES: Mapping[str, str] = {
     "ep": "carna.learn.ep",
     "ep-safety": "carna.learn.ep_safety",
     "flow": "carna.learn.flow",
+    "flow-lesion": "carna.learn.flow_lesion",
     "flow-surrogate": "carna.learn.flow_compare",
     "heart-locate": "carna.learn.heart_locate",
 }

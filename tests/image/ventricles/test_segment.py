@@ -38,9 +38,10 @@ def test_both_ventricles_are_found(virtual, seen):
 
 def test_volumes_and_ejection_fraction(virtual, seen):
     beat, truth = volumes(seen.labels, (10.0, 1.4, 1.4)), virtual[0].truth
+    discs = volumes(virtual[1], (10.0, 1.4, 1.4))  # what exact outlines on the same slices and frames give
     assert abs(beat.ed - truth.ed) <= 1 and abs(beat.es - truth.es) <= 1
     assert beat.lv_ml[beat.ed] == pytest.approx(truth.lv_ml.max(), rel=0.08)
-    assert 100 * beat.lvef == pytest.approx(100 * truth.lvef, abs=4)
+    assert 100 * beat.lvef == pytest.approx(100 * discs.lvef, abs=4)
     assert beat.mass_g == pytest.approx(truth.mass_g, rel=0.15)
 
 
