@@ -12,7 +12,6 @@ from carna import codes
 from carna.app import run
 from carna.apps.myocardial_strain import myocardial_strain
 from carna.case import Case
-from carna.check import check
 from carna.findings import (
     Absent,
     Curve,
@@ -99,11 +98,6 @@ def number(found: Findings, id: str) -> Measurement:
     item = found[id]
     assert isinstance(item, Measurement), item
     return item
-
-
-def test_the_contract_is_kept():
-    report = check(myocardial_strain, outlined())
-    assert report.ok, str(report)
 
 
 def test_peaks_are_those_of_the_true_motion_in_the_plane(found):

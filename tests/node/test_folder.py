@@ -27,7 +27,15 @@ def case():
 def test_a_study_becomes_a_folder(case, tmp_path):
     made = make(case, case.studies[0].uid, tmp_path, Order(formats=("json", "csv")))
     assert made.kind == ("cine", "ecg")
-    assert {f["application"] for f in made.findings} == {"ecg_reading", "heart_locate"}
+    assert {f["application"] for f in made.findings} == {
+        "cine_pattern",
+        "ecg_reading",
+        "heart_locate",
+        "heart_mesh",
+        "myocardial_strain",
+        "ventricular_function",
+        "ventricular_segmentation",
+    }
     files = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert {"findings.json", "items.csv"} <= files
     assert not list(tmp_path.rglob("*.part*"))

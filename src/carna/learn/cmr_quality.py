@@ -117,6 +117,8 @@ def rows_of(found: Sequence[Volume]) -> Iterator[Row]:
 
 
 def _r(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
 
 
@@ -128,5 +130,5 @@ def _by_patient(found: Sequence[Volume], draws: int = 1000) -> tuple[float, floa
     for _ in range(draws):
         pairs = np.array([p for n in random.choice(names, len(names)) for p in of[str(n)]])
         drawn.append(_r(pairs[:, 0], pairs[:, 1]))
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return float(low), float(high)

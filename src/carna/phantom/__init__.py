@@ -25,13 +25,13 @@ from carna.phantom.vessels import (
 # One for each kind of examination: the contract suite takes the first that an application can run on.
 VIRTUAL_CASES = (
     virtual_record,
+    virtual_ventricles,
     virtual_case,
     virtual_holter,
     virtual_coronary,
     virtual_renal,
     virtual_scar,
     virtual_aneurysm,
-    virtual_ventricles,
 )
 
 __all__ = [
