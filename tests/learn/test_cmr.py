@@ -84,11 +84,11 @@ def test_the_sets_are_read_whole(data):
 def test_real_patients_are_outlined_as_well_as_stated(data):
     rows = {(r.set, r.task, r.metric): r for r in evaluate(data("acdc-cine-mri").parent) if r.group == "all"}
     for what, least in LEAST.items():
-        assert rows["ACDC", what, "dice"].value >= least
-        assert rows["ACDC", what, "dice"].answered == 1.0
-    assert rows["ACDC", "left ejection fraction", "mae"].value <= MOST_EF
+        assert rows["ACDC", f"{what} (eight forms)", "dice"].value >= least
+        assert rows["ACDC", f"{what} (eight forms)", "dice"].answered == 1.0
+    assert rows["ACDC", "left ejection fraction (eight forms)", "mae"].value <= MOST_EF
 
 
 # What is stated in docs/cmr-ventricles.md, less what a change of libraries may cost.
-LEAST = {"left ventricle": 0.87, "left muscle": 0.78, "right ventricle": 0.78}
-MOST_EF = 6.0
+LEAST = {"left ventricle": 0.88, "left muscle": 0.78, "right ventricle": 0.78}
+MOST_EF = 6.5

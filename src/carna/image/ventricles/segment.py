@@ -116,7 +116,7 @@ def segment(
 def _recentred(
     stack: npt.NDArray[np.float32], window: Window, network: Network, region: HeartRegion
 ) -> Window:
-    """Return the window moved to the middle of what a first look at the fullest and emptiest frame finds."""
+    """Return the window moved to the middle of what a first look at the fullest frame finds."""
     first = region.ed if region.ed is not None else 0
     found = network.shares(window.cut(stack[first])).argmax(1) > 0
     if found.sum() < 100:
