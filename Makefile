@@ -1,4 +1,7 @@
 # Every target sets up what it needs: an environment in .venv with the pinned packages.
+# One thread a process: two that spin in small matrix products cost twenty times the work on busy cores.
+export OPENBLAS_NUM_THREADS = 1
+export OMP_NUM_THREADS = 1
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
