@@ -215,7 +215,7 @@ def bench(
 
 @app.command()
 def train(
-    what: Annotated[str, typer.Argument(help="What to teach: cmr (ventricles in short-axis cines).")],
+    what: Annotated[str, typer.Argument(help="What to teach: cmr (short axis), or another kind of lesson.")],
     folder: Annotated[Path, typer.Argument(help="Where lessons and weights are kept; a run goes on there.")],
     steps: Annotated[int, typer.Option(help="Steps of training.")] = 18_000,
     lessons: Annotated[int, typer.Option(help="Virtual pictures to draw.")] = 12_000,
@@ -226,13 +226,17 @@ def train(
     begin_with: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
 ) -> None:
     """Teach a network from virtual patients, resumable, and write it as ONNX with its card."""
-    if what != "cmr":
-        raise _usage(f"nothing called {what!r} can be taught: cmr")
     from carna.learn.cmr_patients import acdc
-    from carna.learn.cmr_train import Recipe, draw_lessons, export, slices_of
+    from carna.learn.cmr_train import LESSONS, Recipe, draw_lessons, export, slices_of
     from carna.learn.cmr_train import train as teach
 
-    recipe = Recipe(lessons=lessons, steps=steps, rate=rate)
+    kind = "short axis" if what == "cmr" else what.replace("-", " ")
+    if kind not in LESSONS:
+        known = ", ".join(["cmr", *(k.replace(" ", "-") for k in LESSONS)])
+        raise _usage(f"nothing called {what!r} can be taught: {known}")
+    if labels is not None and kind != "short axis":
+        raise _usage("labels tune the short axis alone: leave --labels, or teach cmr")
+    recipe = Recipe(of=kind, lessons=lessons, steps=steps, rate=rate)
     own = None if labels is None else slices_of(list(acdc(labels)), recipe.pixels)
     with _progress("lessons", quiet=False) as progress:
         draw_lessons(recipe, folder, progress)

@@ -15,10 +15,9 @@ from carna.errors import InputError
 from carna.findings import Absent, Evidence, Item, Measurement, Region, Statement, Unknown
 from carna.heart.short_axis import short_axis
 from carna.image.pattern import ANGLES, Features, features
-from carna.image.ventricles import LV, MYOCARDIUM, POOR, RV
+from carna.image.ventricles import LV, MYOCARDIUM, POOR, RV, cut_at_both_ends
 from carna.study import Cine, Record
 
-CUT_OFF = 0.6  # share of the widest slice's cavity that an end of the stack may have: else volumes are cut
 _MEANING = {codes.RV_CAVITY: RV, codes.LV_MYOCARDIUM: MYOCARDIUM, codes.LV_CAVITY: LV}
 _CODES = {
     **{f"pattern.{name}": code for name, code in PATTERNS.items()},
@@ -60,11 +59,10 @@ def cine_pattern(
     caused it is not in these pictures.
     """
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
-    labels = _labels(ventricles)
-    spacing = (_step_mm(cine), cine.planes[0].spacing_mm[1], cine.planes[0].spacing_mm[2])
+    labels = ventricles.relabelled(_MEANING)
     job.progress(0.2, "form and beat")
     try:
-        found = _features(labels, spacing, _handedness(cine))
+        found = _features(labels, cine.spacing_mm, cine.handedness)
     except InputError as error:
         return tuple(
             Absent(id=id, code=code, why=str(error), reason=codes.MEASUREMENT_FAILURE, evidence=(seen,))
@@ -72,7 +70,7 @@ def cine_pattern(
         )
     seen = replace(seen, frames=tuple(sorted({found.ed, found.es})))
     sex = record.sex if record and record.sex in ("male", "female") else None
-    judged = judge(found, sex=sex, surface_m2=_surface_m2(record), thick_mm=thick)
+    judged = judge(found, sex=sex, surface_m2=record.surface_m2 if record else None, thick_mm=thick)
     items = (*_measured(found, seen), *_statements(judged, found, _doubt(predicted), seen))
     job.progress(1.0, "patterns")
     return items
@@ -80,41 +78,18 @@ def cine_pattern(
 
 def _features(labels: np.ndarray, spacing: tuple[float, float, float], handedness: int) -> Features:
     """Return the features; volumes and what follows from them NaN where the stack cuts the ventricle."""
-    area = (labels == LV).sum((2, 3))
-    full = int(area.sum(1).argmax())
+    full = int((labels == LV).sum((1, 2, 3)).argmax())
     try:
         segments = short_axis(labels[full], spacing, handedness=handedness).segments(ANGLES)
     except InputError:
         segments = None  # no right ventricle says where the septum is; equal sectors do
     found = features(labels, spacing, segments)
-    if min(area[full][0], area[full][-1]) <= CUT_OFF * area[full].max():
+    if not cut_at_both_ends(labels[full]):
         return found
     unknown = float("nan")
     return replace(
         found, lvef=unknown, rvef=unknown, ratio=unknown, lv_edv_ml=unknown, rv_edv_ml=unknown, mass_g=unknown
     )
-
-
-def _labels(ventricles: Region) -> np.ndarray:
-    """Return labels (t, k, r, c): 1 right cavity, 2 left muscle, 3 left cavity."""
-    meaning = np.zeros(256, np.uint8)
-    for segment in ventricles.segments:
-        meaning[segment.label] = _MEANING.get(segment.code, 0)
-    labels: np.ndarray = meaning[ventricles.labels]
-    return labels if labels.ndim == 4 else labels[None]
-
-
-def _step_mm(cine: Cine) -> float:
-    """Return the median distance between planes, mm."""
-    along = [p.origin @ cine.planes[0].normal for p in cine.planes]
-    return float(np.median(np.abs(np.diff(along))))
-
-
-def _handedness(cine: Cine) -> int:
-    """Return the sign of the determinant of the directions of slices, rows and columns."""
-    directions = np.array(cine.planes[0].affine[:3, :3], float)
-    directions[:, 0] = cine.planes[-1].origin - cine.planes[0].origin
-    return 1 if np.linalg.det(directions) > 0 else -1
 
 
 def _doubt(predicted: tuple[Measurement, ...]) -> str:
@@ -123,13 +98,6 @@ def _doubt(predicted: tuple[Measurement, ...]) -> str:
     if worst >= POOR:
         return ""
     return f"the outlines are not trusted: predicted Dice of the left cavity {worst:.2f}, {POOR} needed"
-
-
-def _surface_m2(record: Record | None) -> float | None:
-    """Return the body's surface by Mosteller 1987 (doi:10.1056/NEJM198710223171717), m2."""
-    if record is None or not record.height_cm or not record.weight_kg:
-        return None
-    return float(np.sqrt(record.height_cm * record.weight_kg / 3600.0))
 
 
 def _measured(found: Features, seen: Evidence) -> Iterator[Item]:

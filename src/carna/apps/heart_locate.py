@@ -55,7 +55,7 @@ def heart_locate(
     times = np.median(cine.times_ms, axis=1)
     found = locate_heart(
         cine.values.array,
-        spacing_mm=(_step_mm(cine), *cine.planes[0].spacing_mm[1:]),
+        spacing_mm=cine.spacing_mm,
         times_ms=times,
         progress=job.progress,
     )
@@ -168,11 +168,3 @@ def _labels(found: HeartRegion, margin_px: float) -> np.ndarray:
         for plane in found.mask
     ]
     return (np.stack(outside) <= margin_px).astype(np.uint8)
-
-
-def _step_mm(cine: Cine) -> float:
-    """Return the median distance between planes, mm; the thickness of a single one."""
-    if len(cine.planes) == 1:
-        return cine.planes[0].spacing_mm[0]
-    along = [p.origin @ cine.planes[0].normal for p in cine.planes]
-    return float(np.median(np.abs(np.diff(along))))

@@ -57,6 +57,7 @@ _GIVES: dict[str, Concept] = {
     "shape.repaired": codes.OUTLINES_REPAIRED,
     "slices.shift": codes.SLICE_SHIFT,
 }
+_MEANING = {codes.RV_CAVITY: 1, codes.LV_MYOCARDIUM: 2, codes.LV_CAVITY: 3}
 # Of a volume, beside what the base leaves open: the 95th percentile on virtual hearts (docs/heart-shape.md).
 _OTHER_SHARE = 0.03
 _VIRTUAL = "a distance among virtual hearts, no population: most real hearts lie beyond nearly all of them"
@@ -86,7 +87,7 @@ def heart_mesh(
     slice shifts are removed and gross errors repaired.
     """
     job.progress(0.0, "outlines")
-    labels, seen = _labels(ventricles), ventricles.evidence
+    labels, seen = ventricles.relabelled(_MEANING), ventricles.evidence
     try:
         found = beating_heart(labels, ventricles.planes, repair=repair, progress=job.progress.part(0.0, 0.9))
     except InputError as error:
@@ -107,16 +108,6 @@ def heart_mesh(
     )
     job.progress(1.0, "mesh")
     return items
-
-
-def _labels(ventricles: Region) -> np.ndarray:
-    """Return labels (t, k, r, c) in the order of the engine: 1 right cavity, 2 left wall, 3 left cavity."""
-    meaning = np.zeros(256, np.uint8)
-    ours = {codes.RV_CAVITY: 1, codes.LV_MYOCARDIUM: 2, codes.LV_CAVITY: 3}
-    for segment in ventricles.segments:
-        meaning[segment.label] = ours.get(segment.code, 0)
-    labels: np.ndarray = meaning[ventricles.labels]
-    return labels if labels.ndim == 4 else labels[None]
 
 
 def _surfaces(

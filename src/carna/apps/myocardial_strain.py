@@ -78,10 +78,10 @@ def myocardial_strain(
     values differ.
     """
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
-    labels = _labels(ventricles)
+    labels = ventricles.relabelled(_MEANING)
     if labels.shape != cine.values.shape:
         return _nothing(f"outlines of shape {labels.shape} on a cine of {cine.values.shape}", seen)
-    spacing = (_step_mm(cine), *cine.planes[0].spacing_mm[1:])
+    spacing = cine.spacing_mm
     ed = int((labels == 3).sum(axis=(1, 2, 3)).argmax())
     try:
         motion = track(
@@ -92,7 +92,7 @@ def myocardial_strain(
             closed=_whole(cine),
             progress=job.progress.part(0.0, 0.9),
         )
-        stack = short_axis(labels[ed], spacing, handedness=_handedness(cine))
+        stack = short_axis(labels[ed], spacing, handedness=cine.handedness)
         found = strain(motion, stack.segments(motion.angles), np.median(cine.times_ms, axis=1))
     except InputError as error:
         return _nothing(str(error), seen)
@@ -102,37 +102,12 @@ def myocardial_strain(
     return items
 
 
-def _labels(ventricles: Region) -> np.ndarray:
-    """Return labels (t, k, r, c): 1 right cavity, 2 left muscle, 3 left cavity."""
-    meaning = np.zeros(256, np.uint8)
-    for segment in ventricles.segments:
-        meaning[segment.label] = _MEANING.get(segment.code, 0)
-    labels: np.ndarray = meaning[ventricles.labels]
-    return labels if labels.ndim == 4 else labels[None]
-
-
 def _absent(id: str, why: str, seen: Evidence) -> Absent:
     return Absent(id=id, code=_GIVES[id], why=why, reason=codes.MEASUREMENT_FAILURE, evidence=(seen,))
 
 
 def _nothing(why: str, seen: Evidence) -> tuple[Item, ...]:
     return tuple(_absent(id, why, seen) for id in _GIVES)
-
-
-def _step_mm(cine: Cine) -> float:
-    """Return the median distance between planes, mm; the thickness of a single one."""
-    if len(cine.planes) == 1:
-        return cine.planes[0].spacing_mm[0]
-    along = [p.origin @ cine.planes[0].normal for p in cine.planes]
-    return float(np.median(np.abs(np.diff(along))))
-
-
-def _handedness(cine: Cine) -> int:
-    """Return the sign of the determinant of the directions of slices, rows and columns."""
-    directions = np.array(cine.planes[0].affine[:3, :3], float)
-    if len(cine.planes) > 1:
-        directions[:, 0] = cine.planes[-1].origin - cine.planes[0].origin
-    return 1 if np.linalg.det(directions) > 0 else -1
 
 
 def _whole(cine: Cine) -> bool:

@@ -24,12 +24,12 @@ from carna.findings import (
     Uncertainty,
     Unknown,
 )
-from carna.image.ventricles import LV, MUSCLE_G_PER_ML, MYOCARDIUM, RV
+from carna.image.ventricles import LV, MUSCLE_G_PER_ML, MYOCARDIUM, RV, cut_at_both_ends
 from carna.image.ventricles.expected import ef_sd, volume_sd
 from carna.study import Cine, Record
 
 FARTHEST_MM = 20.0  # between slices: what lies in a wider gap is not known
-CUT_OFF = 0.6  # share of the widest slice's cavity that the last one may have: else the apex is missing
+_MEANING = {codes.RV_CAVITY: RV, codes.LV_MYOCARDIUM: MYOCARDIUM, codes.LV_CAVITY: LV}
 _CODES: dict[str, Concept] = {
     "lv.edv": codes.LV_EDV,
     "lv.esv": codes.LV_ESV,
@@ -100,9 +100,10 @@ def ventricular_function(
     end-systole are the fullest and emptiest frame of the left ventricle, for both ventricles.
     """
     heights = _heights_mm(ventricles)
-    beat = _beat(ventricles, heights)
+    labels = ventricles.relabelled(_MEANING)
+    beat = _beat(ventricles, labels, heights)
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
-    why = _why_not(ventricles, heights, beat)
+    why = _why_not(labels, heights, beat)
     job.progress(0.3, "volumes")
     if why:
         return (
@@ -118,7 +119,7 @@ def ventricular_function(
         *_indexed(values, record),
         *_curves(beat, ventricles, seen),
         *_frames(beat, ventricles, cine),
-        _covered(ventricles, beat),
+        _covered(labels, beat),
     ]
     if "rv.edv" not in values:
         items += _absent("no right ventricle is outlined at end-diastole", codes.VALUE_UNKNOWN, "rv")
@@ -136,17 +137,15 @@ def _heights_mm(region: Region) -> np.ndarray:
     return np.concatenate([[steps[0]], (steps[:-1] + steps[1:]) / 2, [steps[-1]]])
 
 
-def _beat(region: Region, heights: np.ndarray) -> _Beat:
-    labels = region.labels if region.labels.ndim == 4 else region.labels[None]
+def _beat(region: Region, labels: np.ndarray, heights: np.ndarray) -> _Beat:
     pixel = np.array([np.prod(p.spacing_mm[1:]) for p in region.planes])
     ml = heights * pixel / 1e3
     lv, rv, wall = ((labels == label).sum((2, 3)) @ ml for label in (LV, RV, MYOCARDIUM))
     return _Beat(lv, rv, wall, int(lv.argmax()), int(lv.argmin()))
 
 
-def _why_not(region: Region, heights: np.ndarray, beat: _Beat) -> str:
+def _why_not(labels: np.ndarray, heights: np.ndarray, beat: _Beat) -> str:
     """Return why there is no volume, "" if there is."""
-    labels = region.labels if region.labels.ndim == 4 else region.labels[None]
     if len(labels) < 2:
         return "outlines of one phase only: a beat has two at least"
     if heights.max() > FARTHEST_MM:
@@ -154,7 +153,7 @@ def _why_not(region: Region, heights: np.ndarray, beat: _Beat) -> str:
     area = (labels[beat.ed] == LV).sum((1, 2))
     if (area > 0).sum() < 3:
         return f"the left ventricle is outlined in {int((area > 0).sum())} slices, 3 needed"
-    if min(area[0], area[-1]) > CUT_OFF * area.max():
+    if cut_at_both_ends(labels[beat.ed]):
         return "the stack ends within the left ventricle at both ends: the apex is missing"
     return ""
 
@@ -208,15 +207,8 @@ def _measurements(values: dict[str, tuple[float, str, Uncertainty]], seen: Evide
         )
 
 
-def _surface_m2(record: Record | None) -> float | None:
-    """Return the body's surface by Mosteller 1987 (doi:10.1056/NEJM198710223171717), m2."""
-    if record is None or not record.height_cm or not record.weight_kg:
-        return None
-    return float(np.sqrt(record.height_cm * record.weight_kg / 3600.0))
-
-
 def _indexed(values: dict[str, tuple[float, str, Uncertainty]], record: Record | None) -> Iterator[Item]:
-    surface = _surface_m2(record)
+    surface = record.surface_m2 if record else None
     if surface is None:
         return
     for id, (code, unit) in _INDEXED.items():
@@ -264,9 +256,8 @@ def _frames(beat: _Beat, region: Region, cine: Cine) -> Iterator[Item]:
         )
 
 
-def _covered(region: Region, beat: _Beat) -> Statement:
+def _covered(labels: np.ndarray, beat: _Beat) -> Statement:
     """Say whether a slice without left ventricle lies beyond both ends."""
-    labels = region.labels if region.labels.ndim == 4 else region.labels[None]
     area = (labels[beat.ed] == LV).sum((1, 2))
     ends = [name for name, at in (("first", 0), ("last", -1)) if area[at] > 0.3 * area.max()]
     rule = "at end-diastole the cavity ends within the stack"

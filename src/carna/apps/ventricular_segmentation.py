@@ -50,15 +50,13 @@ def ventricular_segmentation(
     The network was taught with virtual hearts alone. Papillary muscles count as cavity.
     """
     network = Network(NETWORK)
-    step = _step_mm(cine)
     frames = cine.values.array
-    spacing = (step, *cine.planes[0].spacing_mm[1:])
     times = np.median(cine.times_ms, axis=1)
     seen_in = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
     try:
         seen = segment(
             frames,
-            spacing_mm=spacing,
+            spacing_mm=cine.spacing_mm,
             times_ms=times,
             network=network,
             eightfold=forms == "eight",
@@ -77,7 +75,7 @@ def ventricular_segmentation(
     if believed.poor and forms == "eight where unsure":
         seen = segment(
             frames,
-            spacing_mm=spacing,
+            spacing_mm=cine.spacing_mm,
             times_ms=times,
             network=network,
             eightfold=True,
@@ -136,9 +134,3 @@ def _items(
         for label, (id, site) in _PREDICTED.items()
     )
     return (region, trusted, *predicted)
-
-
-def _step_mm(cine: Cine) -> float:
-    """Return the median distance between planes, mm."""
-    along = [p.origin @ cine.planes[0].normal for p in cine.planes]
-    return float(np.median(np.abs(np.diff(along))))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -185,6 +186,14 @@ class Region(_Common):
             raise ContractError(
                 f"labels {sorted(unnamed)} of {self.id} have no segment", needed="a code for each label"
             )
+
+    def relabelled(self, meaning: Mapping[Concept, int]) -> npt.NDArray[np.uint8]:
+        """Return labels (t, k, r, c) in an engine's numbers, by what each segment means; else 0."""
+        numbers = np.zeros(256, np.uint8)
+        for segment in self.segments:
+            numbers[segment.label] = meaning.get(segment.code, 0)
+        labels: npt.NDArray[np.uint8] = numbers[self.labels]
+        return labels if labels.ndim == 4 else labels[None]
 
     @property
     def gapless(self) -> bool:

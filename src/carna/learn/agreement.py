@@ -1,14 +1,21 @@
-"""How well two measurements of the same things agree: bias, limits of agreement, absolute error, ICC(A,1)."""
+"""How well two measurements or masks of the same things agree: bias, limits, error, ICC(A,1), Dice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from carna.learn.evaluate import by_patient
 
-__all__ = ["icc", "measures"]
+__all__ = ["dice", "icc", "measures"]
+
+
+def dice(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """Return the overlap of two masks, twice the common over the sum, 0 to 1; 1 where both are empty."""
+    both = int(found.sum() + truth.sum())
+    return float(2 * (found & truth).sum() / both) if both else 1.0
 
 
 def icc(found: Sequence[float], truth: Sequence[float]) -> float:

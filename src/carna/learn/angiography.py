@@ -32,6 +32,7 @@ from carna.image.angiography import (
     tree_from_views,
 )
 from carna.intervals import wilson
+from carna.learn.agreement import dice
 from carna.learn.evaluate import Row, by_patient
 from carna.phantom.angiogram import Coronary, angiogram, coronary, imaging
 from carna.progress import SILENT, Progress
@@ -86,11 +87,6 @@ def real(folder: Path) -> Iterator[tuple[npt.NDArray[Any], Bools]]:
         picture = path.with_name(path.name.replace("_gt", ""))
         if picture.exists():
             yield imread(picture) * 255, imread(path) > 0.5
-
-
-def dice(found: Bools, truth: Bools) -> float:
-    """Return twice the overlap over the sum."""
-    return float(2 * (found & truth).sum() / max(int(found.sum() + truth.sum()), 1))
 
 
 def frangi(frame: npt.NDArray[Any], widths: Sequence[float] = (2, 3, 4, 5, 6)) -> Floats:

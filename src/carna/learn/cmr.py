@@ -21,7 +21,7 @@ import numpy.typing as npt
 from carna.errors import InputError
 from carna.image.network import Network
 from carna.image.ventricles import segment
-from carna.learn.agreement import measures
+from carna.learn.agreement import dice, measures
 from carna.learn.cmr_patients import Labelled, acdc, sunnybrook
 from carna.learn.evaluate import Row, by_patient
 from carna.progress import SILENT, Progress
@@ -147,12 +147,6 @@ def rows_of(name: str, scores: Sequence[Score]) -> list[Row]:
                     row(what, metric, value, ci95, "1" if metric == "icc" else "%", group, len(pairs))
                 )
     return rows
-
-
-def dice(found: Flags, truth: Flags) -> float:
-    """Return the overlap of two masks, 0 to 1; 1 where both are empty."""
-    both = int(found.sum() + truth.sum())
-    return float(2 * (found & truth).sum() / both) if both else 1.0
 
 
 def hausdorff_px(found: Flags, truth: Flags) -> float:

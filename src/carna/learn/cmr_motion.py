@@ -34,6 +34,7 @@ from carna.learn.evaluate import Row, by_patient
 from carna.phantom import mr
 from carna.phantom.heart import ES_PHASE, Heart
 from carna.phantom.in_plane import in_plane, of_muscle
+from carna.phantom.labels import as_outlined
 from carna.phantom.patient import short_axis
 from carna.phantom.people import SHARES, draw_heart
 from carna.progress import SILENT, Progress
@@ -86,7 +87,7 @@ def _virtual(progress: Progress) -> Iterator[Row]:
         person = draw_heart(np.random.default_rng(SEEDS + n), pattern)
         plane = short_axis(person, int(np.ceil((person.length_mm + 5.0) / 10.0)), 128, PIXEL_MM)
         cine, drawn = mr.picture(person, plane, np.arange(FRAMES) / FRAMES, noise=0.04, seed=n)
-        exact = np.where(drawn == 4, 3, np.where(drawn > 3, 0, drawn)).astype(np.uint8)
+        exact = as_outlined(drawn)
         moved = slipped(exact, PIXEL_MM, np.random.default_rng(n))
         truth = track(cine, exact, _spacing(plane))
         for name, labels in (

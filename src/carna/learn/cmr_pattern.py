@@ -30,8 +30,7 @@ from carna.learn.cmr_patients import ASSUMED_MM, Labelled, acdc
 from carna.learn.evaluate import Row
 from carna.phantom import people
 from carna.phantom.heart import ES_PHASE, Heart
-from carna.phantom.labels import LV as CAVITY
-from carna.phantom.labels import LV_CAVITY
+from carna.phantom.labels import as_outlined
 from carna.phantom.patient import short_axis as stack_of
 from carna.progress import SILENT, Progress
 
@@ -116,9 +115,7 @@ def labelled(heart: Heart) -> tuple[Labels, int]:
     plane = stack_of(heart, slices, PIXELS, PIXEL_MM)
     at = np.moveaxis(np.indices((slices, PIXELS, PIXELS)), 0, -1)
     sites = heart.place(at @ plane.affine[:3, :3].T + plane.affine[:3, 3])
-    labels = np.stack([heart.label(sites, phase) for phase in (0.0, ES_PHASE)])
-    labels[np.isin(labels, LV_CAVITY)] = CAVITY
-    labels[labels > CAVITY] = 0
+    labels = as_outlined(np.stack([heart.label(sites, phase) for phase in (0.0, ES_PHASE)]))
     return labels, 1 if np.linalg.det(plane.affine[:3, :3]) > 0 else -1
 
 

@@ -20,7 +20,7 @@ from carna.image.network import Network
 from carna.image.ventricles import LV, NETWORK, POOR, segment
 from carna.image.ventricles.trust import features, predicted
 from carna.intervals import wilson
-from carna.learn.cmr import dice
+from carna.learn.agreement import dice
 from carna.learn.cmr_patients import Labelled, acdc, sunnybrook
 from carna.learn.evaluate import Row
 from carna.phantom.faults import FAULTS

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from carna.image.scar import BLOODY, CORE, NONE, Deviations, HalfMaximum, Rule, Scar, segment_scar
 from carna.image.tags import TagMotion, torsion, track
 from carna.intervals import wilson
+from carna.learn.agreement import dice
 from carna.learn.evaluate import Row, by_patient
 from carna.phantom.heart import ES_PHASE
 from carna.phantom.lge import Enhancement, Late, draw_infarct, late, whole_stack
@@ -223,12 +224,6 @@ def scar_found(seed: int, stack: Stack) -> tuple[Late, tuple[Scar, ...]]:
     truth = late(person, infarcts, plane, how, seed=seed)
     wall = _grown(truth.wall, stack.grown)
     return truth, tuple(segment_scar(truth.picture, wall, truth.spacing_mm, rule=rule) for _, rule in RULES)
-
-
-def dice(a: Flags, b: Flags) -> float:
-    """Return the Dice overlap of two masks, 0 to 1; 1 if both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
 def _scar_rows(group: str, pairs: Sequence[tuple[Late, Scar]]) -> Iterator[Row]:

@@ -1,9 +1,8 @@
-"""Teach a network to see ventricles in short-axis cines: from virtual hearts, and with a hospital's own
-outlines.
+"""Teach a network to see a heart: from virtual hearts, and with a hospital's own outlines.
 
-Lessons (`carna.phantom.slices`) are drawn once, in shards on disk; training reads them in random order,
-turned, mirrored and windowed, and saves its state every few hundred steps: both go on where they stopped.
-What ships is the running mean of the weights. With labelled patients (few-shot tuning) half of every batch
+Lessons (`LESSONS`: pictures of virtual hearts with exact labels) are drawn once, in shards on disk; training
+reads them in random order, turned, mirrored and windowed, and saves its state every few hundred steps: both
+go on where they stopped. What ships is the running mean of the weights. With labelled patients (few-shot tuning) half of every batch
 are slices of theirs, stretched and turned, and training begins from given weights; such weights belong to
 the hospital's data and terms.
 
@@ -14,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,19 @@ import numpy.typing as npt
 
 from carna.errors import InputError
 from carna.learn.cmr_patients import Labelled
-from carna.phantom.people import draw_heart
-from carna.phantom.slices import lesson
 from carna.progress import SILENT, Progress
 
 __all__ = ["Recipe", "draw_lessons", "export", "slices_of", "train"]
 
 Pictures = npt.NDArray[np.uint8]
 
+# What can be taught: the function that draws one lesson ``(random, pixels)``, and how many labels it knows.
+LESSONS: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "short axis": ("carna.phantom.slices:lesson", 4),
+        "long axis": ("carna.phantom.long_axis:lesson", 6),
+    }
+)
 SHARD = 500  # lessons
 KEPT = 0.998  # of the running mean of the weights at each step
 
@@ -42,6 +48,8 @@ class Recipe:
 
     Parameters
     ----------
+    of : str
+        What the lessons show: one of `LESSONS`.
     lessons, steps, batch : int
         Pictures drawn, optimiser steps, pictures a step.
     pixels : int
@@ -53,6 +61,7 @@ class Recipe:
     seed : int
     """
 
+    of: str = "short axis"
     lessons: int = 12_000
     steps: int = 18_000
     batch: int = 16
@@ -60,6 +69,16 @@ class Recipe:
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     rate: float = 2e-3
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse lessons that nobody draws."""
+        if self.of not in LESSONS:
+            raise InputError(f"no lessons of {self.of!r}", needed=", ".join(LESSONS))
+
+    @property
+    def classes(self) -> int:
+        """Labels of these lessons, the background among them."""
+        return LESSONS[self.of][1]
 
     @property
     def name(self) -> str:
@@ -69,6 +88,8 @@ class Recipe:
 
 def draw_lessons(recipe: Recipe, folder: Path, progress: Progress = SILENT) -> None:
     """Draw the lessons that are not on disk yet, as ``lessons-NNNN.npz`` of `SHARD` each."""
+    module, function = LESSONS[recipe.of][0].split(":")
+    lesson = getattr(import_module(module), function)
     folder.mkdir(parents=True, exist_ok=True)
     shards = -(-recipe.lessons // SHARD)
     for shard in range(shards):
@@ -77,7 +98,7 @@ def draw_lessons(recipe: Recipe, folder: Path, progress: Progress = SILENT) -> N
         if path.exists():
             continue
         random = np.random.default_rng([recipe.seed, shard])
-        drawn = [lesson(draw_heart(random), random, recipe.pixels) for _ in range(SHARD)]
+        drawn = [lesson(random, recipe.pixels) for _ in range(SHARD)]
         pictures = np.stack([np.rint(255 * one.picture).astype(np.uint8) for one in drawn])
         part = path.with_suffix(".part.npz")
         np.savez(part, pictures=pictures, labels=np.stack([one.labels for one in drawn]))
@@ -136,7 +157,7 @@ def train(
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
     taught = _lessons(recipe, folder)
-    net = unet(recipe.channels, 4).to(memory_format=torch.channels_last)
+    net = unet(recipe.channels, recipe.classes).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=1e-4)
     keep = torch.optim.swa_utils.get_ema_multi_avg_fn(KEPT)
     weights = folder / f"weights-{recipe.name}.pt"
@@ -193,7 +214,7 @@ def export(recipe: Recipe, weights: Path, path: Path, card: dict[str, Any]) -> N
 
     from carna.learn.unet import unet
 
-    net = unet(recipe.channels, 4)
+    net = unet(recipe.channels, recipe.classes)
     net.load_state_dict(torch.load(weights, weights_only=True)["mean"])
     net.eval()
     example = torch.zeros(2, 1, recipe.pixels, recipe.pixels)
@@ -286,7 +307,7 @@ def _step(net: Any, optimiser: Any, x: Any, y: Any) -> float:
         scores = net(x.contiguous(memory_format=torch.channels_last))
     scores = scores.float()
     share = scores.softmax(1)[:, 1:]
-    truth = one_hot(y, 4).permute(0, 3, 1, 2)[:, 1:].float()
+    truth = one_hot(y, scores.shape[1]).permute(0, 3, 1, 2)[:, 1:].float()
     both = (share * truth).sum((0, 2, 3))
     dice = (2 * both + 1) / (share.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)
     loss = cross_entropy(scores, y) + (1 - dice).mean()

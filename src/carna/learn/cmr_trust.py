@@ -20,10 +20,10 @@ from carna.errors import InputError
 from carna.image.network import Network
 from carna.image.ventricles import LV, MYOCARDIUM, NETWORK, RV, segment, volumes
 from carna.image.ventricles.trust import FEATURES, features
-from carna.learn.cmr import dice
+from carna.learn.agreement import dice
 from carna.phantom.faults import FAULTS
 from carna.phantom.heart import ES_PHASE
-from carna.phantom.labels import PAPILLARY
+from carna.phantom.labels import as_outlined
 from carna.phantom.mr import picture
 from carna.phantom.patient import short_axis
 from carna.phantom.people import draw_heart
@@ -46,7 +46,7 @@ def stacks(number: int, seed: int) -> list[tuple[str, npt.NDArray[np.float32], n
     cine, labels = picture(
         person, plane, np.array([0.0, ES_PHASE]), noise=noise, seed=int(random.integers(1 << 30))
     )
-    truth = np.where(labels == PAPILLARY, LV, np.where(labels <= LV, labels, 0)).astype(np.uint8)
+    truth = as_outlined(labels)
     frames = cine.astype(np.float32)
     out = [("", frames, truth)]
     for name in random.choice(list(FAULTS), EACH - 1, replace=False):

@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.phantom.heart import ES_PHASE, Heart, contraction
-from carna.phantom.labels import LV, MYOCARDIUM, PAPILLARY
-from carna.phantom.labels import RV as RV_LABEL
+from carna.phantom.labels import as_outlined
 from carna.phantom.people import draw_heart
 from carna.shape.atlas import FORMAT, MOMENTS, Atlas, Moment
 from carna.shape.contours import EDGE
@@ -135,8 +134,6 @@ def stack_of(
     row = np.cos(turn) * x + np.sin(turn) * y
     size = int(210.0 / pixel_mm)
     shift = np.clip(random.normal(0.0, 1.0, (slices, 2)) * shift_sd_mm, -8.0, 8.0)
-    meaning = np.zeros(256, np.uint8)
-    meaning[[RV_LABEL, MYOCARDIUM, LV, PAPILLARY]] = (1, 2, 3, 3)
     given = np.atleast_1d(np.asarray(phases, float))
     labels, planes = np.zeros((len(given), slices, size, size), np.uint8), []
     index = np.moveaxis(np.indices((1, size, size)), 0, -1)[0]
@@ -150,7 +147,7 @@ def stack_of(
         planes.append(Grid((1, size, size), affine))
         sites = heart.place(planes[k].to_world(index) - shift[k] @ heart.axes_lps[:2])
         for t, phase in enumerate(given):
-            labels[t, k] = meaning[heart.label(sites, float(phase))]
+            labels[t, k] = as_outlined(heart.label(sites, float(phase)))
     return labels, tuple(planes), shift
 
 

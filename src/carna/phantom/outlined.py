@@ -10,7 +10,7 @@ import numpy as np
 from carna import codes
 from carna.case import Case
 from carna.findings import Evidence, Findings, Manifest, Measurement, Region, Segment, Unknown
-from carna.phantom.labels import LV, MYOCARDIUM, PAPILLARY, RV
+from carna.phantom.labels import LV, MYOCARDIUM, RV, as_outlined
 from carna.phantom.patient import VirtualPatient, make
 from carna.phantom.study import study_of
 from carna.study import Cine, Patient, Record
@@ -34,8 +34,7 @@ def virtual_ventricles() -> Case:
         68.0,
     )
     study = replace(study, parts=(cine, record))
-    exact = made.sax.labels
-    labels = np.where(exact == PAPILLARY, LV, np.where(exact <= LV, exact, 0)).astype(np.uint8)
+    labels = as_outlined(made.sax.labels)
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
     region = Region(
         id="ventricles",

@@ -205,6 +205,23 @@ class Cine:
         return np.asarray(self.times_ms / self.rr_ms)
 
     @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Median distance of the planes (the thickness of a single one), of rows and of columns, mm."""
+        thick, row, column = self.planes[0].spacing_mm
+        if len(self.planes) == 1:
+            return thick, row, column
+        along = [p.origin @ self.planes[0].normal for p in self.planes]
+        return float(np.median(np.abs(np.diff(along)))), row, column
+
+    @property
+    def handedness(self) -> int:
+        """Sign of the determinant of the directions of slices, rows and columns: 1 or -1."""
+        directions = np.array(self.planes[0].affine[:3, :3], float)
+        if len(self.planes) > 1:
+            directions[:, 0] = self.planes[-1].origin - self.planes[0].origin
+        return 1 if np.linalg.det(directions) > 0 else -1
+
+    @property
     def grid(self) -> Grid | None:
         """The regular grid the planes fill, None if they are not equidistant."""
         return stack(self.planes)
@@ -313,6 +330,13 @@ class Record:
     height_cm: float | None = None
     weight_kg: float | None = None
     entries: tuple[Entry, ...] = ()
+
+    @property
+    def surface_m2(self) -> float | None:
+        """Body surface by Mosteller 1987 (doi:10.1056/NEJM198710223171717), m2; None without its size."""
+        if not self.height_cm or not self.weight_kg:
+            return None
+        return float(np.sqrt(self.height_cm * self.weight_kg / 3600.0))
 
 
 Part = Image | Planes | Cine | Picture | Ecg | Geometry | Slide | Record

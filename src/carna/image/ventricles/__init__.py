@@ -2,7 +2,7 @@
 
 from carna.image.ventricles.segment import LV, MYOCARDIUM, NETWORK, RV, Ventricles, segment
 from carna.image.ventricles.trust import POOR, Trust, trust
-from carna.image.ventricles.volumes import MUSCLE_G_PER_ML, Volumes, volumes
+from carna.image.ventricles.volumes import MUSCLE_G_PER_ML, Volumes, cut_at_both_ends, volumes
 
 __all__ = [
     "LV",
@@ -14,6 +14,7 @@ __all__ = [
     "Trust",
     "Ventricles",
     "Volumes",
+    "cut_at_both_ends",
     "segment",
     "trust",
     "volumes",

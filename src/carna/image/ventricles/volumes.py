@@ -15,10 +15,11 @@ import numpy.typing as npt
 from carna.errors import InputError
 from carna.image.ventricles.segment import LV, MYOCARDIUM, RV
 
-__all__ = ["MUSCLE_G_PER_ML", "Volumes", "volumes"]
+__all__ = ["MUSCLE_G_PER_ML", "Volumes", "cut_at_both_ends", "volumes"]
 
 Floats = npt.NDArray[np.float64]
 MUSCLE_G_PER_ML = 1.05
+_CUT_OFF = 0.6  # share of the widest slice's cavity that the last one may have: else the apex is missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,3 +77,9 @@ def volumes(labels: npt.NDArray[np.uint8], spacing_mm: tuple[float, float, float
     if not left.any():
         raise InputError("no left ventricle is labelled", needed="labels with a left cavity")
     return Volumes(left, right, wall, int(left.argmax()), int(left.argmin()))
+
+
+def cut_at_both_ends(labels: npt.NDArray[np.uint8]) -> bool:
+    """Return whether a frame (k, r, c) ends within the left cavity at both ends: the apex is missing."""
+    area = (labels == LV).sum((1, 2))
+    return bool(min(area[0], area[-1]) > _CUT_OFF * area.max())
