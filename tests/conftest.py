@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +20,14 @@ def _absent(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reference_networks() -> Iterator[None]:
+    """Compute networks in float32 by ONNX Runtime, the reference, where OpenVINO is installed too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("carna.image.network.find_spec", lambda name: None)
+        yield
 
 
 @pytest.fixture(scope="session")

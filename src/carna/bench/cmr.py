@@ -56,7 +56,7 @@ def measure() -> tuple[Row, ...]:
             alone,
             bound,
             "s",
-            f"{multiplications(network) / 1e9:.2f} G multiplications a picture",
+            f"{multiplications(network) / 1e9:.2f} G multiplications a picture; {network.engine}",
         ),
         Row(
             f"outlines and volumes, {size}",

@@ -1,5 +1,7 @@
 """The network on virtual patients in the physics' own pictures, whose volumes are known exactly."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from carna.image.ventricles import LV, MYOCARDIUM, NETWORK, POOR, RV, segment, t
 from carna.phantom import VirtualPatient, make
 from carna.phantom.faults import FAULTS
 from carna.phantom.labels import PAPILLARY
+from carna.phantom.slices import lesson
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,20 @@ def test_a_network_that_is_not_there_is_named():
 def test_pictures_of_another_size_are_refused(network):
     with pytest.raises(InputError, match="64"):
         network.shares(np.zeros((1, 64, 64), np.float32))
+
+
+@pytest.mark.peer
+def test_openvino_outlines_what_the_reference_outlines(library, monkeypatch):
+    library("openvino")
+    monkeypatch.setattr("carna.image.network.find_spec", find_spec)
+    random = np.random.default_rng(1)
+    pictures = np.stack([lesson(random).picture for _ in range(10)])
+    reference, quick = Network(NETWORK, accelerate=False), Network(NETWORK)
+    assert reference.engine == "ONNX Runtime, float32"
+    assert quick.engine.startswith("OpenVINO")
+    first, second = reference.shares(pictures), quick.shares(pictures)
+    assert (first.argmax(1) == second.argmax(1)).mean() > 0.999
+    assert np.abs(first - second).mean() < 2e-3
 
 
 def test_no_ventricle_no_volume():
