@@ -31,6 +31,7 @@ from rich.console import Console
 from carna import __version__
 from carna.codes import LEADS
 from carna.errors import CarnaError
+from carna.node import commands
 from carna.progress import SILENT, Progress
 
 app = typer.Typer(
@@ -275,6 +276,9 @@ def doctor() -> None:
             _OUT.print(f"  [red]{package} is missing[/]: pip install {package}")
     _OUT.print(f"  doors: {', '.join(d.name for d in doors())}")
     _OUT.print(f"  applications: {', '.join(applications())}")
+
+
+commands.add_to(app)
 
 
 def main() -> None:

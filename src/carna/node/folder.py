@@ -348,5 +348,6 @@ def _summary(findings: Findings) -> Mapping[str, Any]:
         "version": findings.manifest.version,
         "uid": findings.uid,
         "status": findings.status,
+        "validated": findings.validated,
         "items": rows(findings),
     }

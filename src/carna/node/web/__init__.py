@@ -1,0 +1,1 @@
+"""The station on the web: DICOMweb, its own API, its page."""
