@@ -140,3 +140,9 @@ def verify(home: Home, as_json: AsJson = False) -> None:
         )
     if damaged or broken is not None:
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    _app = typer.Typer()
+    add_to(_app)
+    _app()

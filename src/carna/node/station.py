@@ -10,7 +10,9 @@ import hashlib
 import struct
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -21,6 +23,7 @@ from carna.doors.dicom.header import UNREADABLE
 from carna.doors.dicom.scan import header
 from carna.doors.files import HEAD, Blob
 from carna.errors import InputError
+from carna.findings.wire import write_whole
 from carna.node.audit import Audit
 from carna.node.catalogue import query
 from carna.node.catalogue.database import opened
@@ -54,6 +57,14 @@ class Station:
         self.audit = Audit(self.engine)
         # One writer at a time is what SQLite can do; waiting here is fairer than waiting in the database.
         self._writing = threading.Lock()
+
+    @cached_property
+    def uid(self) -> str:
+        """A name of this station that no other has, wherever its folder is moved."""
+        path = self.home / "station.id"
+        if not path.exists():
+            write_whole(path, uuid.uuid4().hex.encode())
+        return path.read_text(encoding="ascii")
 
     def close(self) -> None:
         """Give back what is open."""

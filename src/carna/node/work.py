@@ -60,7 +60,8 @@ class Work(DBOSConfiguredInstance):
                 "application_version": "1",
             }
         )
-        super().__init__(config_name="station")
+        # The same at the next start, so that what was begun finds its station again.
+        super().__init__(config_name=station.uid)
         self._watcher = threading.Thread(target=self._watch, name="carna-watch", daemon=True)
 
     def start(self) -> None:
@@ -158,7 +159,9 @@ class Work(DBOSConfiguredInstance):
         row = self.station.run(uid)
         if row["state"] in ("cancelled", "completed", "failed"):
             return str(row["state"])
-        for tries in range(int(row["tries"]) + 1, _TRIES + 1):
+        why = ""
+        for tries in range(int(row["tries"]), _TRIES):
+            # Counted when the run's own process dies: that the station was killed is not the study's fault.
             self._state(uid, "running", tries=tries, begun_at=time.time(), progress=0.0)
             result, why = self._process(uid)
             if self.station.run(uid)["state"] == "cancelled":
@@ -172,6 +175,7 @@ class Work(DBOSConfiguredInstance):
                 self._state(uid, "made", why=failed, result=json.dumps(result), progress=1.0)
                 self._deliveries(uid, result)
                 return "made"
+            self._state(uid, "running", tries=tries + 1, why=why)
         self._state(uid, "failed", why=f"set aside after {_TRIES} tries: {why}", ended_at=time.time())
         return "failed"
 
@@ -212,8 +216,8 @@ class Work(DBOSConfiguredInstance):
         watch = threading.Timer(config.minutes * 60.0, process.kill)
         watch.start()
         last: dict[str, Any] = {}
-        try:
-            assert process.stdout is not None
+        with process:
+            assert process.stdout is not None and process.stderr is not None
             for line in process.stdout:
                 try:
                     last = json.loads(line)
@@ -221,12 +225,11 @@ class Work(DBOSConfiguredInstance):
                     continue
                 if "done" in last:
                     self._progress(uid, float(last["done"]))
-            error = process.stderr.read() if process.stderr else ""
-            code = process.wait()
-        finally:
-            late = not watch.is_alive()
-            watch.cancel()
-            self._running.pop(uid, None)
+            error = process.stderr.read()
+        code = process.returncode
+        late = not watch.is_alive()
+        watch.cancel()
+        self._running.pop(uid, None)
         if code in (0, 1) and ("files" in last or "failed" in last):
             return last, ""
         if late:

@@ -50,6 +50,7 @@ class Memory:
                 if self.slow is not None:
                     self.slow.wait(5)
                 answer = Dataset()
+                answer.SpecificCharacterSet = "ISO_IR 192"
                 for element in identifier:
                     if element.keyword and element.keyword != "QueryRetrieveLevel":
                         setattr(answer, element.keyword, head.get(element.keyword, ""))

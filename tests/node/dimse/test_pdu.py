@@ -114,7 +114,7 @@ def test_lengths_are_not_believed() -> None:
         pdu.read_associate(1, memoryview(whole)[:67])
     with pytest.raises(Malformed, match="an item of"):
         pdu.read_associate(1, memoryview(whole)[:-1])
-    context = whole.index(b"\x20\0")
+    context = whole.index(b"\x20\0", pdu.FIXED)
     with pytest.raises(Malformed, match="must be odd"):
         pdu.read_associate(1, _changed(context + 4, b"\2"))
     with pytest.raises(Malformed, match="two presentation contexts"):

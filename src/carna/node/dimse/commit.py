@@ -78,13 +78,13 @@ def asked(association: Association, message: Message, context: Context, desk: De
             try:
                 back = desk.opened(at, caller, here, _CONTEXTS, (Role(COMMITMENT, False, True),))
             except (Lost, Malformed) as error:
-                _LOG.warning("%s could not be told of commitment %s: %s", caller, transaction, error)
+                _LOG.warning("%s could not be told of commitment %s: %s", caller, transaction, str(error))
                 continue
             try:
                 _report(back, _only(back), transaction, pairs, desk.keeper)
                 return
             except (Lost, Malformed) as error:
-                _LOG.warning("%s did not hear of commitment %s: %s", caller, transaction, error)
+                _LOG.warning("%s did not hear of commitment %s: %s", caller, transaction, str(error))
             finally:
                 back.release()
 

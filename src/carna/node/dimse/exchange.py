@@ -73,25 +73,53 @@ class Message:
 
 @final
 class Memory:
-    """What all associations together may hold of data sets, bytes."""
+    """What all associations together may hold of data sets.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    Who finds no room waits, and TCP lets his peer wait with him. One at a time may go beyond the limit, so
+    that an object larger than it comes in, and so that two who wait for each other do not wait forever.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes.
+    wait_s : float
+        How long one waits for room before the object is refused.
+    """
+
+    def __init__(self, limit: int, wait_s: float = 30.0) -> None:
+        self.limit, self.wait_s = limit, wait_s
         self._used = 0
-        self._lock = threading.Lock()
+        self._beyond: object = None
+        self._ended = False
+        self._changed = threading.Condition()
 
-    def take(self, held: int, more: int) -> bool:
-        """Take ``more`` beside the ``held``; one that is alone may go beyond the limit."""
-        with self._lock:
-            if self._used > held and self._used + more > self.limit:
+    def take(self, who: object, more: int) -> bool:
+        """Take ``more`` bytes; False where there was no room in time."""
+        with self._changed:
+            room = self._changed.wait_for(lambda: self._ended or self._room(who, more), self.wait_s)
+            if not room or self._ended:
                 return False
+            if self._used + more > self.limit:
+                self._beyond = who
             self._used += more
             return True
 
-    def give(self, size: int) -> None:
-        """Give it back."""
-        with self._lock:
+    def _room(self, who: object, more: int) -> bool:
+        return self._used + more <= self.limit or self._beyond in (None, who)
+
+    def give(self, who: object, size: int) -> None:
+        """Give all that was taken back."""
+        with self._changed:
             self._used -= size
+            if self._beyond is who:
+                self._beyond = None
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let nobody wait any more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     @property
     def used(self) -> int:
@@ -182,7 +210,7 @@ class Assembler:
             self._drop(f"a data set of more than {most} bytes")
         elif self._size > self._held:
             more = max(_STEP, self._size - self._held)
-            if self._memory.take(self._held, more):
+            if self._memory.take(self, more):
                 self._held += more
             else:
                 self._drop("too much is coming in at a time")
@@ -197,7 +225,7 @@ class Assembler:
     def forget(self) -> None:
         """Give back the memory of the message that was answered."""
         if self._held:
-            self._memory.give(self._held)
+            self._memory.give(self, self._held)
             self._held = 0
 
 

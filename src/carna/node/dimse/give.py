@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
@@ -226,9 +227,13 @@ def _proposed(wanted: Mapping[str, Sequence[str]]) -> list[Proposed]:
 
 
 def _stream(
-    association: Association, context: Context, values: Mapping[int, int | str], file: BinaryIO
+    association: Association, context: Context, values: Mapping[int, int | str], file: BufferedReader
 ) -> None:
-    """Send command and data set, the latter from where the file stands."""
+    """Send command and data set, the latter from where the file stands.
+
+    A file that can't be read to its end is an `EOFError` as long as nothing has gone out, and then `Lost`:
+    only the end of the association says that nothing more comes.
+    """
     left = os.fstat(file.fileno()).st_size - file.tell()
     if left <= 0:
         raise EOFError("no data set")
@@ -237,20 +242,22 @@ def _stream(
     start = b"".join(message(context.id, COMMAND, command, association.peer_max_pdu))
     buffer = memoryview(bytearray(max(_BLOCK, len(start)) + min(room, left) + 12))
     buffer[: len(start)] = start
-    at = len(start)
+    at, gone = len(start), False
     while left:
         size = min(room, left)
         left -= size
         buffer[at : at + 12] = fragment_header(context.id, 0 if left else LAST, size)
         at += 12
-        if file.readinto(buffer[at : at + size]) != size:  # type: ignore[attr-defined]
-            # The command is out: only the end of the association says that nothing more comes.
-            association.close()
-            raise EOFError("the file was cut while it was sent")
+        try:
+            got = file.readinto(buffer[at : at + size])
+        except OSError as error:
+            raise (Lost if gone else EOFError)(f"the file can't be read: {error}") from error
+        if got != size:
+            raise (Lost if gone else EOFError)("the file was cut while it was sent")
         at += size
         if at > _BLOCK or not left:
             association.wire.send(buffer[:at])
-            at = 0
+            at, gone = 0, True
 
 
 def _uncompressed(path: Path, syntax: str) -> bytes:

@@ -41,6 +41,7 @@ from carna.node.dimse.wire import Lost, Wire
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG: Final = 64
+_GRACE_S: Final = 1.0
 _SPARE: Final = 8  # connections beyond the limit that are told that it is reached
 _LATER: Final = 16
 _BUFFER: Final = 1 << 20
@@ -60,7 +61,8 @@ class Limits:
     max_object : int
         Bytes of a data set; a larger one is read, dropped and refused as out of resources (0xA700).
     memory : int
-        Bytes of all data sets at a time; a single one may go beyond it, up to ``max_object``.
+        Bytes of all data sets at a time, beside one that may go beyond it, up to ``max_object``; the others
+        wait for it, and are refused as out of resources where it takes longer than ``idle_s``.
     request_s : float
         For the TLS handshake and for the association request, each (the standard's ARTIM).
     idle_s : float
@@ -70,7 +72,7 @@ class Limits:
     associations: int = 32
     max_pdu: int = 1 << 20
     max_object: int = 2 << 30
-    memory: int = 512 << 20
+    memory: int = 256 << 20
     request_s: float = 10.0
     idle_s: float = 60.0
 
@@ -114,7 +116,7 @@ class Listener:
         self._at = (host, port)
         self._limits = limits or Limits()
         self._tls, self._peer_tls = tls, peer_tls
-        self._memory = Memory(self._limits.memory)
+        self._memory = Memory(self._limits.memory, self._limits.idle_s)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -130,6 +132,7 @@ class Listener:
     def __enter__(self) -> Listener:
         family = socket.AF_INET6 if ":" in self._at[0] else socket.AF_INET
         self._socket = socket.create_server(self._at, family=family, backlog=_BACKLOG)
+        self._at = (self._at[0], int(self._socket.getsockname()[1]))
         self._acceptor = threading.Thread(target=self._accept, args=(self._socket,), name="dimse")
         self._acceptor.start()
         return self
@@ -142,7 +145,7 @@ class Listener:
     @property
     def port(self) -> int:
         """Return the port that is listened at."""
-        return int(self._socket.getsockname()[1]) if self._socket is not None else self._at[1]
+        return self._at[1]
 
     @property
     def open(self) -> int:
@@ -150,11 +153,13 @@ class Listener:
         return self._open
 
     def stop(self) -> None:
-        """End: no new caller, every association broken off, every thread waited for.
+        """End: no new caller, every association aborted, every thread waited for.
 
-        What the keeper is keeping at that moment is kept, and its sender sends it again.
+        What the keeper is keeping at that moment is kept and acknowledged, if it takes no longer than a
+        second; else its sender does not know, and sends it again.
         """
         self._stopping.set()
+        self._memory.end()
         if self._acceptor is None or self._socket is None:
             return
         self._acceptor.join()
@@ -162,8 +167,14 @@ class Listener:
         self._acceptor = None
         with self._lock:
             threads = [*self._threads, *self._later]
-            for wire in self._wires:
-                wire.break_off()
+            wires = list(self._wires)
+        for wire in wires:
+            wire.break_off(reading=True)
+        until = time.monotonic() + _GRACE_S
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        for wire in wires:
+            wire.break_off()
         for thread in threads:
             thread.join()
 
@@ -177,7 +188,7 @@ class Listener:
             except TimeoutError:
                 continue
             except OSError as error:  # out of file descriptors: some will be free again
-                _LOG.error("no connection can be accepted: %s", error)
+                _LOG.error("no connection can be accepted: %s", str(error))
                 time.sleep(0.2)
                 continue
             if self._open >= self._limits.associations + _SPARE:
@@ -198,7 +209,8 @@ class Listener:
             wire = self._wire(sock)
             self._serve(wire, address)
         except Lost as error:
-            _LOG.info("%s: %s", address, error)
+            # Its words, not itself: a log that keeps records would keep the buffers of this thread with it.
+            _LOG.info("%s: %s", address, str(error))
         finally:
             if wire is not None:
                 wire.close()
@@ -237,13 +249,15 @@ class Listener:
                 last = b""
                 return
             while self._one(association):
-                pass
+                if self._stopping.is_set():
+                    raise Lost("the listener ends")
             last = b""
         except Malformed as error:
-            _LOG.warning("%s: aborted: %s", address, error)
+            _LOG.warning("%s: aborted: %s", address, str(error))
             last = abort(error.reason)
         except Lost:
-            last = b""
+            # Who is only silent, in an association, is told that it has ended.
+            last = abort() if association is not None else b""
             raise
         finally:
             if association is not None:
@@ -269,14 +283,14 @@ class Listener:
                 max_pdu=limits.max_pdu,
             )
         if not isinstance(found, tuple):
-            _LOG.warning("%s: %s calling %s is rejected", address, request.calling, request.called)
+            _LOG.warning("%s: %r calling %r is rejected", address, request.calling, request.called)
             wire.close(found)
             return None
         accepted, contexts = found
         wire.wait_for(limits.idle_s)
         wire.widen(_BUFFER)
         wire.send(associate(accepted))
-        _LOG.info("%s: %s calls %s", address, request.calling, request.called)
+        _LOG.info("%s: %r calls %r", address, request.calling, request.called)
         return Association(
             wire,
             contexts,

@@ -7,6 +7,7 @@ larger than a TCP segment and smaller than the buffer, so a CT slice costs some 
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import time
@@ -76,6 +77,7 @@ class Wire:
             Of no known type, or of a length its type can't have.
         Lost
         """
+        self._fill(1, math.inf)  # a peer may be silent for its whole patience, and then be slow for another
         deadline = time.monotonic() + self._patience_s
         self._fill(HEADER, deadline)
         at = self._start
@@ -161,8 +163,8 @@ class Wire:
         finally:
             self._sock.close()
 
-    def break_off(self) -> None:
-        """End it from another thread: who reads or writes meets `Lost`."""
+    def break_off(self, *, reading: bool = False) -> None:
+        """End it, or only its ``reading``, from another thread: who does that meets `Lost`."""
         with contextlib.suppress(OSError):
             # Of the socket below TLS: TLS's own shutdown is not made for two threads.
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(self._sock, socket.SHUT_RD if reading else socket.SHUT_RDWR)
