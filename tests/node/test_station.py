@@ -245,7 +245,6 @@ def test_equal_bytes_are_kept_once_and_survive_a_cut_file(tmp_path):
     assert not store.intact(digest)
     assert store.keep((b"onetwo",)) == digest
     assert store.intact(digest)
-    store.close()
 
 
 def test_a_store_without_room_refuses(tmp_path):

@@ -21,6 +21,8 @@ SUITES: Mapping[str, str] = {
     "ecg": "carna.bench.ecg",
     "ep": "carna.bench.ep",
     "flow": "carna.bench.flow",
+    "node": "carna.bench.node",
+    "node-faults": "carna.bench.node_faults",
 }
 
 

@@ -73,7 +73,7 @@ def shaken(kills: int, seed: int) -> tuple[Row, ...]:
     with tempfile.TemporaryDirectory(prefix="carna-faults-") as folder:
         home = Path(folder) / "station"
         home.mkdir()
-        ports = dict(zip(("dicom", "web", "pacs"), _free(3), strict=True))
+        ports = dict(zip(("dicom", "web", "pacs"), free_ports(3), strict=True))
         (home / "station.toml").write_text(_CONFIG.format(**ports), encoding="utf-8")
         with _Pacs(ports["pacs"]) as pacs:
             return _shaken(home, ports, pacs, kills, random.Random(seed))
@@ -294,7 +294,8 @@ def _get(port: int, path: str) -> Any:
         return json.load(answer)
 
 
-def _free(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody has."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for one in sockets:

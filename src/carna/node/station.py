@@ -69,7 +69,6 @@ class Station:
     def close(self) -> None:
         """Give back what is open."""
         self.engine.dispose()
-        self.store.close()
 
     # ---- in --------------------------------------------------------------------------------------
 
@@ -126,6 +125,7 @@ class Station:
 
     def mend(self) -> int:
         """Take in every file that the catalogue does not know, what a crash left; return how many."""
+        self.store.settle()
         with self.reading() as connection:
             known = set(connection.execute(select(INSTANCE.c.digest)).scalars())
             known |= set(connection.execute(select(ASIDE.c.digest)).scalars())

@@ -2,11 +2,13 @@
 
 ::
 
-    ROOT/ab/abcdef...   the bytes whose SHA-256 is abcdef...
+    ROOT/ab/abcdef...         the bytes whose SHA-256 is abcdef...
+    ROOT/arriving/abcdef.N    the same, written a moment ago and not yet moved there
 
-A file is kept when its bytes and its name are on the disk (fsync of both), not before. A crash while it is
-written leaves a file whose bytes are not its name; it is told by its digest and written again. Equal bytes
-are kept once, whoever sends them.
+A file is kept when its bytes and its name are on the disk (fsync), not before. It is written into one folder,
+which costs the disk least, and moved to its place without waiting: after a crash it is in either. A crash
+while it is written leaves a file whose bytes are not its name; it is told by its digest and written again.
+Equal bytes are kept once, whoever sends them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import final
 
@@ -22,6 +25,7 @@ from carna.errors import InputError
 Bytes = bytes | bytearray | memoryview
 # Here the fsync of a new file commits its name in the same transaction of the journal.
 _NAMES_WITH_FILES = frozenset({"ext4", "xfs", "btrfs"})
+_ARRIVING = "arriving"
 
 
 @final
@@ -39,9 +43,10 @@ class Store:
     def __init__(self, root: Path, reserve_bytes: int = 256 << 20) -> None:
         self.root = root
         self.reserve_bytes = reserve_bytes
-        root.mkdir(parents=True, exist_ok=True)
-        self._folders: dict[str, int] = {}
+        for name in (_ARRIVING, *(f"{n:02x}" for n in range(256))):
+            (root / name).mkdir(parents=True, exist_ok=True)
         self._names_apart = _file_system(root) not in _NAMES_WITH_FILES
+        self._count = count()
 
     def path(self, digest: str) -> Path:
         """Return where the bytes of a digest lie, or would lie."""
@@ -60,22 +65,21 @@ class Store:
             sha.update(piece)
         digest = sha.hexdigest()
         path = self.path(digest)
+        # A name of its own: two that bring the same bytes at once must not write into one file.
+        first = self.root / _ARRIVING / f"{digest}.{os.getpid()}-{next(self._count)}"
         try:
             self.room()
-            folder = self._folder(digest[:2])
-            try:
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-            except FileExistsError:
-                if self.intact(digest):
-                    return digest
-                file = os.open(path, os.O_WRONLY | os.O_TRUNC)
+            if path.exists() and self.intact(digest):
+                return digest
+            file = os.open(first, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
             try:
                 _write(file, pieces)
                 os.fsync(file)
             finally:
                 os.close(file)
             if self._names_apart:
-                os.fsync(folder)
+                _sync(first.parent)
+            first.replace(path)
         except OSError as error:
             raise Full(f"{path} can't be written: {error.strerror or error}") from error
         return digest
@@ -90,9 +94,8 @@ class Store:
 
     def digests(self) -> Iterator[str]:
         """Yield the name of every file."""
-        for folder in sorted(self.root.iterdir()):
-            if len(folder.name) == 2 and folder.is_dir():
-                yield from sorted(os.listdir(folder))
+        for n in range(256):
+            yield from sorted(os.listdir(self.root / f"{n:02x}"))
 
     def forget(self, digest: str) -> None:
         """Remove the bytes of a digest, if they are here."""
@@ -108,26 +111,32 @@ class Store:
                 fix="make room, or move the station's folder to a larger disk",
             )
 
-    def _folder(self, name: str) -> int:
-        """Return an open descriptor of a folder, made and made durable where it was not there."""
-        if name not in self._folders:
-            (self.root / name).mkdir(exist_ok=True)
-            root = os.open(self.root, os.O_RDONLY)
-            os.fsync(root)
-            os.close(root)
-            self._folders[name] = os.open(self.root / name, os.O_RDONLY)
-        return self._folders[name]
+    def settle(self) -> None:
+        """Move what a crash left on its way to its place; what was cut off is dropped, nobody was told of it.
 
-    def close(self) -> None:
-        """Give back what is open."""
-        for folder in self._folders.values():
-            os.close(folder)
-        self._folders.clear()
+        For the one process that begins to take in, before it does.
+        """
+        for first in (self.root / _ARRIVING).iterdir():
+            digest = first.name.partition(".")[0]
+            with first.open("rb") as file:
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == digest
+            if whole:
+                first.replace(self.path(digest))
+            else:
+                first.unlink()
 
 
 @final
 class Full(InputError):
     """Nothing more can be kept: no room, or a disk that refuses."""
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _write(file: int, pieces: Sequence[Bytes]) -> None:

@@ -512,3 +512,28 @@ def test_no_answer_waits_for_an_acknowledgement(listens) -> None:
     with raw_caller(listener):
         (wire,) = listener._wires
         assert wire._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_is_said_last_is_not_overtaken_by_a_reset(listens) -> None:
+    sock = raw_caller(listens())
+    sock.sendall(b"\x09\0\0\0\0\4abcd" + bytes(16 << 20))  # unread, it would reset the connection
+    assert rest_of(sock) == pdu.abort(pdu.UNRECOGNISED_PDU)
+
+
+def test_a_report_counts_only_for_what_was_asked(keeper, listens) -> None:
+    from carna.node.dimse.reports import Report, Reports
+
+    reports = Reports()
+    keeper.peers["SENDER"] = ("127.0.0.1", 1)  # its own report goes nowhere
+
+    def say_too_much() -> None:
+        while not reports._come:
+            time.sleep(0.01)
+        for transaction in list(reports._come):
+            reports.take(transaction, Report(frozenset({"1.2.3", "1.2.4"}), {"1.2.5": 0x0110}))
+
+    saying = threading.Thread(target=say_too_much)
+    saying.start()
+    report = send.commit(node(listens()), [(CT, "1.2.3")], reports=reports, wait_s=5)
+    saying.join()
+    assert report == Report(frozenset({"1.2.3"}), {})

@@ -127,7 +127,14 @@ def test_fragments_fill_their_pdu_exactly() -> None:
     body = memoryview(b"".join(pdu.message(5, pdu.COMMAND, b"abcdef", 0)))[6:]
     ((context, control, piece),) = pdu.fragments(body)
     assert (context, control, bytes(piece)) == (5, pdu.COMMAND | pdu.LAST, b"abcdef")
-    for wrong in (b"", b"\0\0\0\2\1", b"\0\0\0\1\1\3", b"\0\0\0\5\1\3ab", b"\0\0\0\2\1\3x"):
+    for wrong in (
+        b"",
+        b"\0\0\0\2\1",
+        b"\0\0\0\1\1\3",
+        b"\0\0\0\1\1\0\0\0\2\1\3",
+        b"\0\0\0\5\1\3ab",
+        b"\0\0\0\2\1\3x",
+    ):
         with pytest.raises(Malformed):
             list(pdu.fragments(memoryview(wrong)))
 

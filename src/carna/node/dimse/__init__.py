@@ -9,11 +9,15 @@
     negotiate.py  who may call, which contexts, which roles
     answer.py     what is asked -> what is said: echo, store, find
     retrieve.py   C-GET and C-MOVE
-    commit.py     storage commitment, both ways
+    commit.py     storage commitment, both ways; reports.py: where reports are waited for
+    desk.py       what all services share; identifier.py: the data sets of questions
     listen.py     the socket, the threads, the end of them
-    send.py       the other side: echo, store, commit
-    ask.py        the other side: find, move, get
+    call.py       an association of our own is opened
+    give.py       an instance goes out over it
+    send.py       the station as a caller: echo, store, commit
+    ask.py        the station as a caller: find, move, get
     keeper.py     what the network needs of the station
+    bench.py      how fast it receives, beside others
 
 Nothing is decoded on the way in: a data set is kept as it was encoded by its sender.
 """

@@ -200,7 +200,14 @@ class Listener:
             with self._lock:
                 self._open += 1
                 self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads: some will end again
+                _LOG.error("no connection can be served: %s", str(error))
+                sock.close()
+                with self._lock:
+                    self._open -= 1
+                    self._threads.discard(thread)
 
     def _connected(self, sock: socket.socket, address: str) -> None:
         """Live through one connection."""
@@ -221,8 +228,9 @@ class Listener:
 
     def _wire(self, sock: socket.socket) -> Wire:
         try:
+            # Without it every second small answer waits 40 ms. The receive window is left to the kernel: one
+            # that is set does not grow with the way of the peer.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             sock.settimeout(self._limits.request_s)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import sys
 from collections import Counter
+from pathlib import Path
 
 from sqlalchemy import func, select
 
 from carna.node.catalogue.schema import ASIDE, DELIVERY, INSTANCE, RUN, STUDY
 from carna.node.station import Station
+
+_LINUX = sys.platform == "linux"
 
 
 def exposition(station: Station) -> str:
@@ -41,6 +46,9 @@ def exposition(station: Station) -> str:
     lines += ["# HELP carna_items Items of the newest 200 runs, by application and kind; Absent is a kind."]
     lines += ["# TYPE carna_items gauge"]
     lines += [f'carna_items{{application="{a}",kind="{k}"}} {n}' for (a, k), n in sorted(items.items())]
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) if _LINUX else 0
+    resident = pages * resource.getpagesize()
+    lines += ["# TYPE process_resident_memory_bytes gauge", f"process_resident_memory_bytes {resident}"]
     free = shutil.disk_usage(station.home).free
     lines += ["# TYPE carna_disk_free_bytes gauge", f"carna_disk_free_bytes {free}"]
     return "\n".join(lines) + "\n"
