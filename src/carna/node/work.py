@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from carna.node.job import study_of
 from carna.node.rules import Decision, decide
 from carna.node.station import Station
 
+_LOG = logging.getLogger(__name__)
 LINE: Final = "carna-studies"
 _TRIES: Final = 3  # of a run whose process died: then it is set aside as poison
 _LOOK_S: Final = 0.25
@@ -92,6 +94,9 @@ class Work(DBOSConfiguredInstance):
                     self.decide(uid)
                 except CarnaError as error:
                     self._decided(uid, "unreadable", (str(error),))
+                except Exception as error:  # noqa: BLE001 - a bug of one study must not end the watch
+                    _LOG.exception("deciding on study %s", uid)
+                    self._decided(uid, "unreadable", (f"{type(error).__name__}: {error}",))
 
     def decide(self, study: str) -> Decision:
         """Decide what becomes of a study, write it down and begin it."""
