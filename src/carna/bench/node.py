@@ -175,7 +175,8 @@ def _orthanc(folder: Path, tuned: bool) -> Iterator[Receiver]:
     folder.mkdir()
     dicom, web = free_ports(2)
     said = {
-        "Name": "PEER", "DicomAet": "PEER", "DicomPort": dicom, "HttpPort": web, "StorageDirectory": str(folder),
+        "Name": "PEER", "DicomAet": "PEER", "DicomPort": dicom, "HttpPort": web,
+        "StorageDirectory": str(folder),
         "IndexDirectory": str(folder), "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(said), encoding="utf-8")

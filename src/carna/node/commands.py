@@ -1,4 +1,4 @@
-"""The station's commands: serve, worker, account, explain, take, verify. Heavy things load as they run."""
+"""The station's commands, from serve to deidentify. What they need loads when they run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the station's commands to a command line."""
-    for command in (serve, worker, account, explain, take, verify):
+    for command in (serve, worker, account, explain, take, verify, deidentify):
         app.command()(command)
 
 
@@ -140,6 +140,58 @@ def verify(home: Home, as_json: AsJson = False) -> None:
         )
     if damaged or broken is not None:
         raise typer.Exit(1)
+
+
+def deidentify(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders or archives: DICOM, ECG, FHIR.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what may leave the hospital.")],
+    project: Annotated[str, typer.Option(help="Name of the project; each has pseudonyms of its own.")],
+    profile: Annotated[str, typer.Option(help="basic, or research.")] = "basic",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of DICOM PS3.15, such as retain-uids; may be repeated."),
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder of the project's secret and vault; never inside OUT.")
+    ] = None,
+    vault: Annotated[bool, typer.Option(help="Keep who the pseudonyms are, encrypted.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Write files without the persons in them; name those that can't be."""
+    from dataclasses import asdict
+
+    from carna.doors.deidentify.folder import deidentify_folder
+    from carna.doors.deidentify.profile import named
+    from carna.doors.deidentify.project import project_at
+    from carna.doors.deidentify.vault import Vault
+    from carna.errors import InputError
+
+    chosen = named(profile, option or ())
+    place = keys or Path(typer.get_app_dir("carna")) / "projects" / _plain(project)
+    if place.resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            f"the project's keys in {place}", needed="a folder outside of what is handed on", fix="--keys"
+        )
+    kept = Vault.open(place / "vault.sqlite", place / "vault.key") if vault else None
+    done = deidentify_folder(paths, out, chosen, project_at(project, place), vault=kept)
+    if as_json:
+        problems = [asdict(p) for p in done.problems]
+        typer.echo(json.dumps({"written": [str(p) for p in done.written], "problems": problems}))
+    else:
+        for problem in done.problems:
+            typer.echo(f"problem  {problem}")
+        typer.echo(f"{len(done.written)} written to {out}, {len(done.problems)} not; keys in {place}")
+    raise typer.Exit(0 if done.written else 3)
+
+
+def _plain(name: str) -> str:
+    from carna.errors import InputError
+
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(
+            f"a project called {name!r}", needed="letters, digits, - and _", fix="--project heart-2026"
+        )
+    return name
 
 
 if __name__ == "__main__":
