@@ -73,12 +73,13 @@ class Network:
         (n, classes, side, side) float32
             0 to 1, sum 1 over the classes.
         """
+        return _softmax(self.numbers(pictures))
+
+    def numbers(self, pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what the network itself says of pictures (n, side, side), each standardised: (n, ...)."""
         if pictures.ndim != 3 or pictures.shape[1:] != (self.side, self.side):
             raise InputError(f"pictures of shape {pictures.shape}", needed=f"(n, {self.side}, {self.side})")
-        out = [
-            _softmax(self._scores(standardised(pictures[n : n + _BATCH])))
-            for n in range(0, len(pictures), _BATCH)
-        ]
+        out = [self._scores(standardised(pictures[n : n + _BATCH])) for n in range(0, len(pictures), _BATCH)]
         return np.concatenate(out)
 
 

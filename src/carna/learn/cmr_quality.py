@@ -18,7 +18,8 @@ import numpy.typing as npt
 from carna.errors import InputError
 from carna.image.network import Network
 from carna.image.ventricles import LV, NETWORK, POOR, segment
-from carna.image.ventricles.trust import features, predicted
+from carna.image.ventricles.direct import DIRECT
+from carna.image.ventricles.trust import predicted, read
 from carna.intervals import wilson
 from carna.learn.agreement import dice
 from carna.learn.cmr_patients import Labelled, acdc, sunnybrook
@@ -53,15 +54,17 @@ def evaluate(data: Path, progress: Progress = SILENT) -> tuple[Row, ...]:
         if (data / folder).exists()
         for one in read(data / folder)
     ]
-    network = Network(NETWORK)
+    network, second = Network(NETWORK), Network(DIRECT)
     found: list[Volume] = []
     for n, one in enumerate(patients):
-        found += volumes_of(one, network, np.random.default_rng([17, n]))
+        found += volumes_of(one, network, second, np.random.default_rng([17, n]))
         progress((n + 1) / len(patients), one.name)
     return tuple(rows_of(found)) if found else ()
 
 
-def volumes_of(patient: Labelled, network: Network, random: np.random.Generator) -> Iterator[Volume]:
+def volumes_of(
+    patient: Labelled, network: Network, second: Network, random: np.random.Generator
+) -> Iterator[Volume]:
     """Yield the volumes of a patient, untouched and with faults drawn at random."""
     frames = np.asarray(patient.frames, np.float32)
     stacks = [("", frames)]
@@ -75,7 +78,7 @@ def volumes_of(patient: Labelled, network: Network, random: np.random.Generator)
             yield from (Volume(patient.name, fault, 0.0, 0.0) for _ in range(2))
             continue
         for f in range(2):
-            say = predicted(LV, features(stack, seen, network, f)[0][LV])
+            say = predicted(LV, read(stack, seen, network, second, f).features[LV])
             yield Volume(patient.name, fault, say, dice(seen.labels[f] == LV, patient.labels[f] == LV))
 
 

@@ -24,6 +24,7 @@ from carna.progress import SILENT, Progress
 SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
     "cmr": "carna.learn.cmr",
+    "cmr-direct": "carna.learn.cmr_direct",
     "cmr-scar": "carna.learn.cmr_scar",
     "cmr-motion": "carna.learn.cmr_motion",
     "cmr-pattern": "carna.learn.cmr_pattern",

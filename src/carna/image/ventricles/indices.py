@@ -48,7 +48,7 @@ def indices(labels: npt.NDArray[np.uint8]) -> Floats:
     right = [float(x.mean()) for x in np.nonzero(labels == _RV)]
     start = np.arctan2(right[0] - row, right[1] - column)
     angle = start + 2 * np.pi * (np.arange(_RAYS) + 0.5) / _RAYS
-    away = np.arange(0.0, max(labels.shape) / 1.5, _STEP)
+    away = np.arange(_STEP / 2, max(labels.shape) / 1.5, _STEP)
     rows = np.rint(row + np.sin(angle)[:, None] * away).astype(int)
     columns = np.rint(column + np.cos(angle)[:, None] * away).astype(int)
     inside = (rows >= 0) & (columns >= 0) & (rows < labels.shape[0]) & (columns < labels.shape[1])
