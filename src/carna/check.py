@@ -28,7 +28,7 @@ from carna.errors import Cancelled, CarnaError, ContractError, RenderError, Sett
 from carna.findings import Absent, Findings, Item, Measurement, Region, Shape, from_json, to_json
 from carna.progress import Progress
 from carna.space import Floats, rotation
-from carna.study import Cine, Geometry, Image, Part, Planes, Study
+from carna.study import Cine, Geometry, Image, Part, Picture, Planes, Study
 
 __all__ = ["Outcome", "Report", "check"]
 
@@ -172,8 +172,12 @@ def _equivariant(app: Application, case: Case, study: str) -> None:
     here = _quick(app, case, study)
     there = _quick(app, _moved(case, motion), study)
     _need([i.id for i in here.items] == [i.id for i in there.items], "a turned patient has other items")
+    # A picture or a clip has a place on its screen, none in the patient: it does not turn with him.
+    on_screen = {p.origin.uid for s in case.studies for p in s.parts if isinstance(p, Picture)}
     for a, b in zip(here.items, there.items, strict=True):
         match a, b:
+            case Region(), Region() if a.evidence and all(e.part in on_screen for e in a.evidence):
+                _need(np.array_equal(a.labels, b.labels), f"the labels of {a.id} change")
             case Region(), Region():
                 _need(
                     np.array_equal(a.labels, b.labels), f"the labels of {a.id} change when the patient turns"

@@ -1,4 +1,4 @@
-"""Strain and thickening of the left ventricular wall from a short-axis cine and its outlines."""
+"""Strain and thickening of the left ventricular wall from outlined cines, short axis and long axes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from carna.codes import Concept
 from carna.errors import InputError
 from carna.findings import Absent, Curve, Evidence, Field, Interval, Item, Measurement, Region, Unknown
 from carna.heart.short_axis import ShortAxis, short_axis
+from carna.image.long_axis import LA, LV, MYOCARDIUM, Longitudinal, fractions_of_beat, measure, of_planes
 from carna.image.motion import ENDO, EPI, MID, Motion, Strain, strain, track
 from carna.study import Cine
 
@@ -22,6 +23,8 @@ _MEANING = {codes.RV_CAVITY: 1, codes.LV_MYOCARDIUM: 2, codes.LV_CAVITY: 3}
 # Root mean square error [points] on virtual hearts from outlines of the network and from outlines off by 0.6
 # pixel (docs/myocardial-strain.md): of the ventricle, and of a segment.
 _SD: Final = {"cc": (0.5, 2.0), "rr": (5.0, 7.5)}
+_SD_LL: Final = 2.7  # the same of global longitudinal strain from long axes (docs/cmr-long-axis.md)
+_LONG_AXIS = {codes.LV_MYOCARDIUM: MYOCARDIUM, codes.LV_CAVITY: LV, codes.LEFT_ATRIUM: LA}
 _WHOLE_BEAT = 0.9  # of the RR interval that frames must fill to close the beat
 _GIVES: dict[str, Concept] = {
     "strain.cc": codes.PEAK_CIRCUMFERENTIAL_STRAIN,
@@ -36,7 +39,9 @@ _GIVES: dict[str, Concept] = {
     "thickening": codes.WALL_THICKENING,
     "torsion": codes.TORSION_ESTIMATED,
     "strain.ll": codes.PEAK_LONGITUDINAL_STRAIN,
+    "strain.ll.curve": codes.LONGITUDINAL_STRAIN,
 }
+_OF_LONG_AXES = ("strain.ll", "strain.ll.curve")
 _NO_LONG_AXIS = "no outlines of a long-axis cine are given: short-axis slices do not show it"
 _ESTIMATED = (
     "estimated: muscle in a cine has no texture to turn with; on virtual hearts next to none of it is seen"
@@ -52,6 +57,7 @@ class _Beat:
     strain: Strain
     seen: Evidence
     layer: str
+    along: Longitudinal | None
 
 
 @application(
@@ -64,6 +70,15 @@ def myocardial_strain(
     ventricles: Annotated[
         Region, Need("both ventricles outlined at every phase", finding=codes.BEATING_VENTRICLES)
     ],
+    four: Annotated[
+        Region | None, Need("the chambers outlined in a 4-chamber cine", finding=codes.CHAMBERS_4CH)
+    ],
+    two: Annotated[
+        Region | None, Need("the chambers outlined in a 2-chamber cine", finding=codes.CHAMBERS_2CH)
+    ],
+    three: Annotated[
+        Region | None, Need("the chambers outlined in a 3-chamber cine", finding=codes.CHAMBERS_3CH)
+    ],
     *,
     layer: Annotated[
         Literal["inner surface", "mid-wall", "outer surface"],
@@ -71,16 +86,21 @@ def myocardial_strain(
     ] = "mid-wall",
     job: Job,
 ) -> tuple[Item, ...]:
-    """Measure circumferential and radial strain and thickening of the left ventricle.
+    """Measure circumferential, radial and longitudinal strain and thickening of the left ventricle.
 
     Lagrangian, in per cent of the length at end-diastole (the fullest frame), in the plane of the slices.
     The outlines say how far the wall moves, the optical flow of the pictures how; in this software; vendor
-    values differ.
+    values differ. Longitudinal strain is that of the inner contour in the long-axis planes that are outlined,
+    their mean; from them too comes the apical cap, segment 17.
     """
+    outlined = tuple(plane for plane in (four, two, three) if plane is not None)
+    along, why_not = _along(outlined)
+    rr_ms = float(np.median(cine.rr_ms))
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
     labels = ventricles.relabelled(_MEANING)
     if labels.shape != cine.values.shape:
-        return _nothing(f"outlines of shape {labels.shape} on a cine of {cine.values.shape}", seen)
+        why = f"outlines of shape {labels.shape} on a cine of {cine.values.shape}"
+        return (*_nothing(why, seen), *_longitudinal(along, why_not, outlined, rr_ms))
     spacing = cine.spacing_mm
     ed = int((labels == 3).sum(axis=(1, 2, 3)).argmax())
     try:
@@ -95,9 +115,10 @@ def myocardial_strain(
         stack = short_axis(labels[ed], spacing, handedness=cine.handedness)
         found = strain(motion, stack.segments(motion.angles), np.median(cine.times_ms, axis=1))
     except InputError as error:
-        return _nothing(str(error), seen)
-    beat = _Beat(motion, stack, found, seen, layer)
-    items = (*_global(beat), *_regional(beat), _torsion(beat), _absent("strain.ll", _NO_LONG_AXIS, seen))
+        return (*_nothing(str(error), seen), *_longitudinal(along, why_not, outlined, rr_ms))
+    beat = _Beat(motion, stack, found, seen, layer, along)
+    long = _longitudinal(along, why_not, outlined, rr_ms)
+    items = (*_global(beat), *_regional(beat), _torsion(beat), *long)
     job.progress(1.0, "strain")
     return items
 
@@ -107,7 +128,57 @@ def _absent(id: str, why: str, seen: Evidence) -> Absent:
 
 
 def _nothing(why: str, seen: Evidence) -> tuple[Item, ...]:
-    return tuple(_absent(id, why, seen) for id in _GIVES)
+    return tuple(_absent(id, why, seen) for id in _GIVES if id not in _OF_LONG_AXES)
+
+
+def _along(outlined: tuple[Region, ...]) -> tuple[Longitudinal | None, str]:
+    """Return what the long axes say, or why they say nothing."""
+    planes, reasons = [], []
+    for plane in outlined:
+        rows, columns = plane.planes[0].spacing_mm[1:]
+        times = np.arange(len(plane.frames)) if plane.times_ms is None else plane.times_ms
+        try:
+            measured = measure(plane.relabelled(_LONG_AXIS)[:, 0], (rows, columns))
+        except InputError as error:
+            reasons.append(f"{plane.id}: {error}")
+            continue
+        planes.append((measured, fractions_of_beat(np.asarray(times, float))))
+    if not planes:
+        return None, "; ".join(reasons) or _NO_LONG_AXIS
+    return of_planes(planes), ""
+
+
+def _longitudinal(
+    along: Longitudinal | None, why_not: str, outlined: tuple[Region, ...], rr_ms: float
+) -> Iterator[Item]:
+    """Yield global longitudinal strain and its curve, or why there is none."""
+    seen = tuple(part for plane in outlined for part in plane.evidence)
+    if along is None:
+        for id in _OF_LONG_AXES:
+            yield Absent(id=id, code=_GIVES[id], why=why_not, reason=codes.MEASUREMENT_FAILURE, evidence=seen)
+        return
+    peak, half = 100.0 * along.peak, 1.96 * _SD_LL
+    yield Measurement(
+        id="strain.ll",
+        code=_GIVES["strain.ll"],
+        site=codes.LEFT_VENTRICLE,
+        value=round(peak, 2),
+        unit="%",
+        uncertainty=Interval(round(peak - half, 2), round(peak + half, 2)),
+        of=(*(plane.id for plane in outlined), "strain.ll.curve"),
+        evidence=seen,
+    )
+    yield Curve(
+        id="strain.ll.curve",
+        code=_GIVES["strain.ll.curve"],
+        site=codes.LEFT_VENTRICLE,
+        x=rr_ms * along.phases,
+        y=np.round(100.0 * along.curve, 4),
+        x_unit="ms",
+        y_unit="%",
+        of=tuple(plane.id for plane in outlined),
+        evidence=seen,
+    )
 
 
 def _whole(cine: Cine) -> bool:
@@ -160,9 +231,12 @@ def _regional(beat: _Beat) -> Iterator[Item]:
     fields: list[tuple[str, Concept, np.ndarray, str]] = [
         (f"strain.{name}.segments", _GIVES[f"strain.{name}"], 100.0 * peaks[name], "%") for name in peaks
     ]
+    thickness, thickening = found.thickness_mm[found.reference].copy(), found.thickening.copy()
+    if beat.along is not None:  # only long axes show the apical cap
+        thickness[16], thickening[16] = beat.along.cap_thickness_mm, beat.along.cap_thickening
     fields += [
-        ("thickness", codes.WALL_THICKNESS, found.thickness_mm[found.reference], "mm"),
-        ("thickening", codes.WALL_THICKENING, 100.0 * found.thickening, "%"),
+        ("thickness", codes.WALL_THICKNESS, thickness, "mm"),
+        ("thickening", codes.WALL_THICKENING, 100.0 * thickening, "%"),
     ]
     for id, code, values, unit in fields:
         yield Field(

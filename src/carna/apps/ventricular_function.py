@@ -12,6 +12,7 @@ import numpy as np
 from carna import codes
 from carna.app import Job, Need, Setting, application
 from carna.codes import Concept
+from carna.errors import InputError
 from carna.findings import (
     Absent,
     Curve,
@@ -24,12 +25,21 @@ from carna.findings import (
     Uncertainty,
     Unknown,
 )
+from carna.image.long_axis import LA as LEFT_ATRIUM
+from carna.image.long_axis import Measured, biplane, fractions_of_beat, measure
 from carna.image.ventricles import LV, MUSCLE_G_PER_ML, MYOCARDIUM, RV, cut_at_both_ends
+from carna.image.ventricles.drivers import drivers
 from carna.image.ventricles.expected import ef_sd, volume_sd
 from carna.study import Cine, Record
 
 FARTHEST_MM = 20.0  # between slices: what lies in a wider gap is not known
 _MEANING = {codes.RV_CAVITY: RV, codes.LV_MYOCARDIUM: MYOCARDIUM, codes.LV_CAVITY: LV}
+_LONG_AXIS = _MEANING | {codes.LEFT_ATRIUM: LEFT_ATRIUM}
+# The left atrium is largest at the ventricle's end-systole and smallest at its end-diastole.
+_ATRIUM: dict[str, Concept] = {"la.max": codes.LA_ESV, "la.min": codes.LA_EDV, "la.curve": codes.LA_VOLUME}
+_ATRIUM_SHARE = (
+    0.15  # standard deviation of its volumes by two planes, on virtual hearts (docs/cmr-long-axis.md)
+)
 _CODES: dict[str, Concept] = {
     "lv.edv": codes.LV_EDV,
     "lv.esv": codes.LV_ESV,
@@ -77,9 +87,24 @@ class _Beat:
 
 @application(
     version="1.0",
-    gives=(*_CODES.values(), codes.END_DIASTOLE, codes.END_SYSTOLE, codes.VENTRICLES_COVERED),
-    may_give=(*(code for code, _ in _INDEXED.values()), codes.IN_REFERENCE),
-    cites=("doi:10.1186/s12968-017-0327-9", "doi:10.1056/NEJM198710223171717"),
+    gives=(
+        *_CODES.values(),
+        *_ATRIUM.values(),
+        codes.END_DIASTOLE,
+        codes.END_SYSTOLE,
+        codes.VENTRICLES_COVERED,
+    ),
+    may_give=(
+        *(code for code, _ in _INDEXED.values()),
+        codes.LA_ESV_INDEX,
+        codes.IN_REFERENCE,
+        codes.EJECTED_BY_SLICE,
+    ),
+    cites=(
+        "doi:10.1186/s12968-017-0327-9",
+        "doi:10.1056/NEJM198710223171717",
+        "doi:10.1016/j.echo.2014.10.003",
+    ),
 )
 def ventricular_function(
     cine: Annotated[Cine, Need("the short-axis cine", modality="MR", view="SAX", min_phases=2, min_slices=3)],
@@ -90,6 +115,12 @@ def ventricular_function(
         tuple[Measurement, ...], Need("the Dice predicted for the outlines", finding=codes.PREDICTED_DICE)
     ],
     record: Annotated[Record | None, Need("age, sex, height and weight")],
+    four: Annotated[
+        Region | None, Need("the chambers outlined in a 4-chamber cine", finding=codes.CHAMBERS_4CH)
+    ],
+    two: Annotated[
+        Region | None, Need("the chambers outlined in a 2-chamber cine", finding=codes.CHAMBERS_2CH)
+    ],
     *,
     density: Annotated[float, Setting("g/mL", 1.0, 1.1, "of heart muscle")] = MUSCLE_G_PER_ML,
     job: Job,
@@ -97,7 +128,8 @@ def ventricular_function(
     """Measure both ventricles over the beat by summation of discs.
 
     Papillary muscles and trabeculae count as cavity, so mass is that of the compact wall. End-diastole and
-    end-systole are the fullest and emptiest frame of the left ventricle, for both ventricles.
+    end-systole are the fullest and emptiest frame of the left ventricle, for both ventricles. The left atrium
+    is measured by area and length in a 4-chamber and a 2-chamber plane, where both are outlined.
     """
     heights = _heights_mm(ventricles)
     labels = ventricles.relabelled(_MEANING)
@@ -105,8 +137,10 @@ def ventricular_function(
     seen = Evidence(cine.origin.uid, planes=tuple(range(len(cine.planes))))
     why = _why_not(labels, heights, beat)
     job.progress(0.3, "volumes")
+    atrium = tuple(_atrium(four, two, record))
     if why:
         return (
+            *atrium,
             *_absent(why, codes.MEASUREMENT_FAILURE),
             Absent(id="ed", code=codes.END_DIASTOLE, why=why, reason=codes.MEASUREMENT_FAILURE),
             Absent(id="es", code=codes.END_SYSTOLE, why=why, reason=codes.MEASUREMENT_FAILURE),
@@ -118,8 +152,10 @@ def ventricular_function(
         *_measurements(values, seen),
         *_indexed(values, record),
         *_curves(beat, ventricles, seen),
+        *_ejected(labels, heights, beat, seen),
         *_frames(beat, ventricles, cine),
         _covered(labels, beat),
+        *atrium,
     ]
     if "rv.edv" not in values:
         items += _absent("no right ventricle is outlined at end-diastole", codes.VALUE_UNKNOWN, "rv")
@@ -243,6 +279,17 @@ def _curves(beat: _Beat, region: Region, seen: Evidence) -> Iterator[Item]:
             )
 
 
+def _ejected(labels: np.ndarray, heights: np.ndarray, beat: _Beat, seen: Evidence) -> Iterator[Curve]:
+    """Yield what the ejection fraction rests on: the share of the stroke volume of each slice."""
+    if beat.lv[beat.ed] <= beat.lv[beat.es]:
+        return
+    share = 100.0 * drivers(labels, beat.ed, beat.es, heights).slices
+    yield Curve(
+        id="lv.ef.slices", code=codes.EJECTED_BY_SLICE, site=codes.LEFT_VENTRICLE,
+        x=np.arange(1.0, len(share) + 1), y=share, x_unit="1", y_unit="%", of=("lv.ef",), evidence=(seen,),
+    )  # fmt: skip
+
+
 def _frames(beat: _Beat, region: Region, cine: Cine) -> Iterator[Item]:
     for id, code, frame in (("ed", codes.END_DIASTOLE, beat.ed), ("es", codes.END_SYSTOLE, beat.es)):
         yield Measurement(
@@ -254,6 +301,54 @@ def _frames(beat: _Beat, region: Region, cine: Cine) -> Iterator[Item]:
             of=("lv.curve",),
             evidence=(Evidence(cine.origin.uid, frames=(frame,)),),
         )
+
+
+def _atrium(four: Region | None, two: Region | None, record: Record | None) -> Iterator[Item]:
+    """Yield the volumes of the left atrium from two planes, or why there are none."""
+    if four is None or two is None:
+        missing = " and ".join(n for n, plane in (("4", four), ("2", two)) if plane is None)
+        why = f"no outlines of a {missing}-chamber cine: the left atrium is measured in two planes"
+        yield from _no_atrium(why, codes.VALUE_UNKNOWN)
+        return
+    try:
+        found = biplane(_measured(four), _measured(two), (_phases(four), _phases(two)))
+    except InputError as error:
+        yield from _no_atrium(str(error), codes.MEASUREMENT_FAILURE)
+        return
+    volume, of, seen = found.atrium_ml, (four.id, two.id), (*four.evidence, *two.evidence)
+    for id, value in (("la.max", float(volume.max())), ("la.min", float(volume.min()))):
+        spread = _of_sd(value, _ATRIUM_SHARE * value)
+        yield Measurement(
+            id=id, code=_ATRIUM[id], site=codes.LEFT_ATRIUM, value=value, unit="mL", uncertainty=spread,
+            of=of, evidence=seen,
+        )  # fmt: skip
+    surface = record.surface_m2 if record else None
+    if surface is not None:
+        index = float(volume.max()) / surface
+        yield Measurement(
+            id="la.max.index", code=codes.LA_ESV_INDEX, site=codes.LEFT_ATRIUM, value=index, unit="mL/m2",
+            uncertainty=_of_sd(index, _ATRIUM_SHARE * index), of=("la.max",),
+        )  # fmt: skip
+    yield Curve(
+        id="la.curve", code=_ATRIUM["la.curve"], site=codes.LEFT_ATRIUM, x=found.phases, y=volume, x_unit="1",
+        y_unit="mL", of=of, evidence=seen,
+    )  # fmt: skip
+
+
+def _no_atrium(why: str, reason: Concept) -> Iterator[Absent]:
+    for id, code in _ATRIUM.items():
+        yield Absent(id=id, code=code, site=codes.LEFT_ATRIUM, why=why, reason=reason)
+
+
+def _measured(plane: Region) -> Measured:
+    rows, columns = plane.planes[0].spacing_mm[1:]
+    return measure(plane.relabelled(_LONG_AXIS)[:, 0], (rows, columns))
+
+
+def _phases(plane: Region) -> np.ndarray:
+    """Return when the frames of a plane lie, as fractions of the beat."""
+    times = np.arange(len(plane.frames)) if plane.times_ms is None else plane.times_ms
+    return fractions_of_beat(np.asarray(times, float))
 
 
 def _covered(labels: np.ndarray, beat: _Beat) -> Statement:

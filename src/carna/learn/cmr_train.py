@@ -2,9 +2,9 @@
 
 Lessons (`LESSONS`: pictures of virtual hearts with exact labels) are drawn once, in shards on disk; training
 reads them in random order, turned, mirrored and windowed, and saves its state every few hundred steps: both
-go on where they stopped. What ships is the running mean of the weights. With labelled patients (few-shot tuning) half of every batch
-are slices of theirs, stretched and turned, and training begins from given weights; such weights belong to
-the hospital's data and terms.
+go on where they stopped. What ships is the running mean of the weights. With labelled patients (few-shot
+tuning) half of every batch are slices of theirs, stretched and turned, and training begins from given
+weights; such weights belong to the hospital's data and terms.
 
 One thread: two collapse on two busy cores. Needs torch (``pip install carna[train]``).
 """
@@ -31,11 +31,31 @@ __all__ = ["Recipe", "draw_lessons", "export", "slices_of", "train"]
 
 Pictures = npt.NDArray[np.uint8]
 
-# What can be taught: the function that draws one lesson ``(random, pixels)``, and how many labels it knows.
-LESSONS: Mapping[str, tuple[str, int]] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """One kind of lesson.
+
+    Parameters
+    ----------
+    draw : str
+        ``module:function`` that draws one: ``(random, pixels)`` to `carna.phantom.slices.Lesson`.
+    classes : int
+        Labels it knows, the background among them.
+    turned : bool
+        Whether pictures are turned and mirrored while teaching; not where a picture has its own upright.
+    """
+
+    draw: str
+    classes: int
+    turned: bool = True
+
+
+LESSONS: Mapping[str, Lessons] = MappingProxyType(
     {
-        "short axis": ("carna.phantom.slices:lesson", 4),
-        "long axis": ("carna.phantom.long_axis:lesson", 6),
+        "short axis": Lessons("carna.phantom.slices:lesson", 4),
+        "long axis": Lessons("carna.phantom.long_axis:lesson", 6),
+        "echo": Lessons("carna.phantom.apical:lesson", 4, turned=False),
+        "chambers": Lessons("carna.phantom.chamber_slices:lesson", 8, turned=False),
     }
 )
 SHARD = 500  # lessons
@@ -78,7 +98,7 @@ class Recipe:
     @property
     def classes(self) -> int:
         """Labels of these lessons, the background among them."""
-        return LESSONS[self.of][1]
+        return LESSONS[self.of].classes
 
     @property
     def name(self) -> str:
@@ -88,7 +108,7 @@ class Recipe:
 
 def draw_lessons(recipe: Recipe, folder: Path, progress: Progress = SILENT) -> None:
     """Draw the lessons that are not on disk yet, as ``lessons-NNNN.npz`` of `SHARD` each."""
-    module, function = LESSONS[recipe.of][0].split(":")
+    module, function = LESSONS[recipe.of].draw.split(":")
     lesson = getattr(import_module(module), function)
     folder.mkdir(parents=True, exist_ok=True)
     shards = -(-recipe.lessons // SHARD)
@@ -175,7 +195,7 @@ def train(
         mean.n_averaged += 1
     for step in range(begin, recipe.steps):
         random = np.random.default_rng([recipe.seed, step])
-        x, y = _batch(taught, own, recipe.batch, random)
+        x, y = _batch(taught, own, recipe.batch, random, turned=LESSONS[recipe.of].turned)
         for group in optimiser.param_groups:
             group["lr"] = _rate(recipe, step)
         loss = _step(net, optimiser, torch.from_numpy(x), torch.from_numpy(y))
@@ -250,6 +270,8 @@ def _batch(
     own: tuple[Pictures, Pictures] | None,
     size: int,
     random: np.random.Generator,
+    *,
+    turned: bool = True,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return pictures (b, 1, n, n) and labels (b, n, n), each turned, mirrored and windowed anew."""
     xs, ys = [], []
@@ -260,7 +282,7 @@ def _batch(
         x, y = pictures[n].astype(np.float32) / 255.0, labels[n]
         if real:
             x, y = _stretched(x, y, random)
-        turns, mirrored = int(random.integers(4)), bool(random.integers(2))
+        turns, mirrored = int(random.integers(4)) * turned, bool(random.integers(2)) and turned
         x, y = np.rot90(x, turns), np.rot90(y, turns)
         if mirrored:
             x, y = x[:, ::-1], y[:, ::-1]

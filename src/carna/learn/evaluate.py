@@ -24,6 +24,10 @@ from carna.progress import SILENT, Progress
 SUITES: Mapping[str, str] = {
     "angiography": "carna.learn.angiography",
     "cmr": "carna.learn.cmr",
+    "cmr-atrium": "carna.learn.cmr_atrium",
+    "cmr-long-axis": "carna.learn.cmr_long_axis",
+    "echo": "carna.learn.echo",
+    "heart-chambers": "carna.learn.heart_chambers",
     "cmr-direct": "carna.learn.cmr_direct",
     "cmr-scar": "carna.learn.cmr_scar",
     "cmr-motion": "carna.learn.cmr_motion",

@@ -1,6 +1,10 @@
 """Virtual patients: a heart that beats, its pictures, its electrocardiogram, and the exact truth."""
 
+from carna.case import Case
+from carna.phantom.atrium_lge import virtual_atrium
+from carna.phantom.ct import virtual_ct
 from carna.phantom.ecg import Electrocardiogram, electrocardiogram
+from carna.phantom.echo import virtual_echo
 from carna.phantom.heart import Heart
 from carna.phantom.infarct import scarred, virtual_infarct, virtual_scar
 from carna.phantom.outlined import virtual_ventricles
@@ -22,6 +26,12 @@ from carna.phantom.vessels import (
     virtual_renal,
 )
 
+
+def virtual_left_atrium() -> Case:
+    """Return a volume of late enhancement around a virtual left atrium."""
+    return virtual_atrium()[0]
+
+
 # One for each kind of examination: the contract suite takes the first that an application can run on.
 VIRTUAL_CASES = (
     virtual_record,
@@ -30,8 +40,11 @@ VIRTUAL_CASES = (
     virtual_holter,
     virtual_coronary,
     virtual_renal,
+    virtual_ct,
+    virtual_left_atrium,
     virtual_scar,
     virtual_aneurysm,
+    virtual_echo,
 )
 
 __all__ = [

@@ -66,6 +66,8 @@ class WholeHeart:
         Length of the left appendage, 15 to 45 mm.
     vein_mm, aorta_mm, trunk_mm : float
         Radius of pulmonary veins (4 to 9), ascending aorta (10 to 24), pulmonary trunk (9 to 20).
+    rise : float
+        How much more upwards the upper veins and the left appendage run, 0 to 1.
     bend_mm : float
         Size of the random bend of everything above the valves, 0 to 6 mm.
     seed : int
@@ -89,6 +91,7 @@ class WholeHeart:
     trunk_mm: float = 13.0
     bend_mm: float = 2.0
     seed: int = 0
+    rise: float = 0.0
     _kept: dict[float, dict[int, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +107,7 @@ class WholeHeart:
             ("aorta_mm", 10.0, 24.0),
             ("trunk_mm", 9.0, 20.0),
             ("bend_mm", 0.0, 6.0),
+            ("rise", 0.0, 1.0),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -213,12 +217,15 @@ class WholeHeart:
         mitral = self._lps(-4.0 * size, 4.0 * size, valve + 3.0)
         funnel = _tube(at, np.stack([centre, mitral]), 0.62 * mean, 15.0 * size)
         body = _merged(body, funnel, 8.0)
-        start = centre + np.array([0.75 * radii[0], -0.45 * radii[1], 0.1 * radii[2]])
-        tip = start + self.appendage_mm * np.array([0.45, -0.85, 0.15])
+        up = self.rise
+        start = centre + np.array([0.75, -0.45, 0.1 + 0.35 * up]) * radii
+        tip = start + self.appendage_mm * np.array([0.45, -0.85 + 0.35 * up, 0.15 + 0.75 * up])
         middle = (start + tip) / 2.0 + np.array([4.0, 0.0, 5.0])
         body = _merged(body, _tube(at, np.stack([start, middle, tip]), 8.0, 4.5), 4.0)
         veins = np.full(len(at), 1e3, np.float32)
-        for way in self._courses["veins"]:
+        for course in self._courses["veins"]:
+            way = course + np.array([0.0, 0.0, 0.9 * up * (course[2] > 0.0)])
+            way /= np.linalg.norm(way)
             ostium = centre + 0.80 * radii * way
             end = ostium + 55.0 * way + np.array([0.0, 8.0, 0.0])
             vein = _tube(at, np.stack([ostium, end]), 1.25 * self.vein_mm, 0.9 * self.vein_mm)
