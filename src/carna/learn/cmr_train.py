@@ -31,6 +31,7 @@ __all__ = ["Recipe", "draw_lessons", "export", "slices_of", "train"]
 
 Pictures = npt.NDArray[np.uint8]
 
+
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """One kind of lesson.
