@@ -6,13 +6,11 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-import pytest
 
 from carna import codes
 from carna.app import run
 from carna.apps.heart_chambers import heart_chambers
 from carna.case import Case
-from carna.check import check
 from carna.findings import Absent, Findings, Interval, Measurement, Region, Statement
 from carna.phantom.chambers import WholeHeart
 from carna.phantom.ct import virtual_ct
@@ -45,12 +43,6 @@ def _with(case: Case, values=None, grid=None, **origin) -> Case:
         grid=grid or image.grid,
     )
     return replace(case, studies=(replace(study, parts=(other,)),))
-
-
-@pytest.mark.slow
-def test_every_promise_of_the_contract_is_kept() -> None:
-    report = check(heart_chambers, virtual_ct())
-    assert report.ok, str(report)
 
 
 def test_volumes_lie_within_their_intervals() -> None:

@@ -32,6 +32,7 @@ def test_a_study_becomes_a_folder(case, tmp_path):
         "ecg_reading",
         "heart_locate",
         "heart_mesh",
+        "long_axis_segmentation",
         "myocardial_strain",
         "ventricular_function",
         "ventricular_segmentation",
