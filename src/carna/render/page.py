@@ -484,22 +484,27 @@ def _row(item: Item, one: Findings, desk: _Desk) -> Row:
 
 
 def _volumes(region: Region, in_words: Words) -> str:
-    """Return the volume of each segment, at each moment where they are few; none where gaps lie between."""
+    """Return the volume of each segment, at each moment where they are few; none where gaps lie between.
+
+    Of a single plane it is the area: a volume of a slice's thickness measures nothing.
+    """
+    single = len(region.planes) == 1
+    scale, unit = (10.0 / region.planes[0].spacing_mm[0], "cm²") if single else (1.0, "mL")
     lines = []
     for segment in region.segments:
         known = region.volume_ml(segment.label)
         if known is None:
             return in_words.text("planes_with_gaps").format(n=len(region.planes))
-        volumes = np.atleast_1d(known)
+        volumes = scale * np.atleast_1d(known)
         shown = say.numbers(volumes)
         if region.labels.ndim == 4 and len(shown) <= 3 and region.frames:
             frames = (in_words.text("frame").format(n=f + 1) for f in region.frames)
-            line = ", ".join(f"{v} mL ({f})" for v, f in zip(shown, frames, strict=True))
+            line = ", ".join(f"{v} {unit} ({f})" for v, f in zip(shown, frames, strict=True))
         elif len(shown) == 1:
-            line = f"{shown[0]} mL"
+            line = f"{shown[0]} {unit}"
         else:
             low, high = say.numbers((volumes.min(), volumes.max()))
-            line = f"{low}–{high} mL"
+            line = f"{low}–{high} {unit}"
         named = segment.code != region.code or len(region.segments) > 1
         lines.append(f"{in_words.meaning(segment.code)}: {line}" if named else line)
     return "; ".join(lines)
