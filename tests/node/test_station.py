@@ -316,3 +316,16 @@ def test_the_trail_shows_what_was_taken_out(station):
     with station.writing() as connection:
         connection.exec_driver_sql("delete from audit where id = 2")
     assert station.audit.broken() == 3
+
+
+def test_the_migrations_make_the_tables_of_the_schema(tmp_path):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from carna.node.catalogue.database import opened
+    from carna.node.catalogue.schema import METADATA
+
+    engine = opened(f"sqlite:///{tmp_path / 'catalogue.db'}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    engine.dispose()
