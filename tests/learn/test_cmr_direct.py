@@ -37,9 +37,9 @@ def test_what_a_set_does_not_draw_has_no_row():
     assert tasks == {"left cavity, area", "left ventricle present"}
 
 
-@pytest.mark.peer
-def test_a_step_is_taken_and_taken_up_again(library, tmp_path):
-    torch = library("torch")
+@pytest.mark.slow
+def test_a_step_is_taken_and_taken_up_again(tmp_path):
+    torch = pytest.importorskip("torch", reason="the train extra is not installed")
     random = np.random.default_rng(0)
     labels = np.zeros((6, 32, 32), np.uint8)
     labels[:, 8:24, 8:24], labels[:, 10:20, 10:20], labels[:, 10:16, 0:6] = 2, 3, 1
