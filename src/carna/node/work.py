@@ -142,7 +142,8 @@ class Work(DBOSConfiguredInstance):
         if process is not None:
             process.kill()
 
-    @DBOS.workflow()
+    # However often the station is killed: after 100 times DBOS would let a run lie for ever.
+    @DBOS.workflow(max_recovery_attempts=None)
     def whole(self, uid: str) -> str:
         """Make the results of a run, then send each where it goes, however long a place is away."""
         state = str(self.made(uid))
