@@ -256,11 +256,15 @@ def _serve(home: Path, port: int) -> subprocess.Popen[bytes]:
 
 def _job(parent: int) -> int:
     """Return a process that a station began, 0 if there is none."""
-    try:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(children[0]) if children else 0
+    # Each thread lists the processes that it began itself.
+    for told in Path(f"/proc/{parent}/task").glob("*/children"):
+        try:
+            children = told.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        if children:
+            return int(children[0])
+    return 0
 
 
 def _until_quiet(port: int, expected: int, patience_s: float = 600.0) -> float:
