@@ -83,6 +83,13 @@ class Network:
         return np.concatenate(out)
 
 
+def turned(network: Network, pictures: npt.NDArray[np.float32], turns: int, mirrored: bool) -> Any:
+    """Return the shares of pictures read turned by right angles, mirrored or not, and turned back."""
+    seen = np.rot90(pictures, turns, (1, 2))
+    back = network.shares(np.ascontiguousarray(seen[:, :, ::-1] if mirrored else seen))
+    return np.rot90(back[..., ::-1] if mirrored else back, -turns, (2, 3))
+
+
 def standardised(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return pictures (n, 1, r, c) clipped to their 1st and 99th percentile, mean 0, deviation 1 each."""
     flat = pictures.reshape(len(pictures), -1)

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from carna.errors import InputError
+from carna.node.dimse.keeper import SERVICES
 
 _T = TypeVar("_T")
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -47,7 +48,6 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "bool": (bool,),
     "tuple": (tuple,),
 }
-SERVICES: Final = ("echo", "store", "find", "get", "move", "commit")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

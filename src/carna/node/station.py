@@ -31,9 +31,9 @@ from carna.node.catalogue.intake import Kept, Taken, put_aside, said, take
 from carna.node.catalogue.schema import ASIDE, INSTANCE, RUN
 from carna.node.config import Config, load
 from carna.node.dimse.keeper import Incoming, Refused, Stored
+from carna.node.dimse.pdu import IMPLEMENTATION
 from carna.node.store import Bytes, Full, Store
 
-IMPLEMENTATION: Final = "2.25.262083478221480265049893410275219870573"
 NO_ROOM, NOT_UNDERSTOOD, BUSY = 0xA700, 0xC000, 0xA702
 
 

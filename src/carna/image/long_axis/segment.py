@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carna.errors import InputError
-from carna.image.network import Network
+from carna.image.network import Network, turned
 from carna.image.ventricles.window import Window
 from carna.progress import SILENT, Progress
 
@@ -237,14 +237,7 @@ def _recentred(window: Window, found: npt.NDArray[np.int64]) -> Window:
 
 def _read(cut: Floats, network: Network, forms: int) -> Floats:
     """Return the mean of the shares of the first forms, each turned back."""
-    return np.asarray(np.mean([_read_as(cut, network, *form) for form in _FORMS[:forms]], axis=0), np.float32)
-
-
-def _read_as(cut: Floats, network: Network, turns: int, mirrored: bool) -> Floats:
-    """Return the shares of pictures read in one form, turned back."""
-    seen = np.rot90(cut, turns, (1, 2))
-    back = network.shares(np.ascontiguousarray(seen[:, :, ::-1] if mirrored else seen))
-    return np.rot90(back[..., ::-1] if mirrored else back, -turns, (2, 3))
+    return np.asarray(np.mean([turned(network, cut, *form) for form in _FORMS[:forms]], axis=0), np.float32)
 
 
 def _agreed(belief: Floats, labels: Labels) -> Floats:
@@ -289,7 +282,7 @@ def agreement(
     """
     area = (seen.labels == LV).sum((1, 2))
     cut = seen.window.cut(np.asarray(frames, np.float32)[[int(area.argmax()), int(area.argmin())]])
-    plain, *others = (_read_as(cut, network, *form).argmax(1) for form in _FORMS[:4])
+    plain, *others = (turned(network, cut, *form).argmax(1) for form in _FORMS[:4])
 
     def dice(label: int, other: npt.NDArray[np.int64]) -> float:
         one, two = plain == label, other == label

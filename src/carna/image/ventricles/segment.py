@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from carna.errors import InputError
 from carna.image.locate import HeartRegion, locate_heart
-from carna.image.network import Network
+from carna.image.network import Network, turned
 from carna.image.ventricles.body import one_body
 from carna.image.ventricles.window import Window
 from carna.progress import SILENT, Progress
@@ -151,11 +151,7 @@ def _eightfold(cut: npt.NDArray[np.float32], network: Network) -> npt.NDArray[np
     total = np.zeros((len(cut), 4, *cut.shape[1:]), np.float32)
     for mirrored in (False, True):
         for turns in range(4):
-            seen = np.rot90(cut, turns, (1, 2))
-            seen = seen[:, :, ::-1] if mirrored else seen
-            back = network.shares(np.ascontiguousarray(seen))
-            back = back[..., ::-1] if mirrored else back
-            total += np.rot90(back, -turns, (2, 3))
+            total += turned(network, cut, turns, mirrored)
     return np.asarray(total / 8.0, np.float32)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from carna.image.network import Network
+from carna.image.network import Network, turned
 from carna.image.ventricles.direct import DIRECT, estimate
 from carna.image.ventricles.segment import LV, MYOCARDIUM, RV, Ventricles
 from carna.image.ventricles.volumes import volumes
@@ -143,7 +143,7 @@ def read(
     picture = np.asarray(frames[frame], np.float32)
     cut = seen.window.cut(picture)
     labels = np.stack([seen.window.cut((seen.labels[frame] == c).astype(np.float32)) > 0.5 for c in _LABELS])
-    beliefs = np.stack([network.shares(cut), *(_turned(cut, network, *form) for form in _FORMS)])
+    beliefs = np.stack([network.shares(cut), *(turned(network, cut, *form) for form in _FORMS)])
     readings = beliefs.argmax(2)
     mean = beliefs.mean(0)
     other = estimate(picture[None], seen.window, pixel_mm=None, network=second).areas[0]
@@ -171,15 +171,6 @@ def read(
             ]
         )
     return Reading(found, agreed, own[2], other[:, _AREA_OF[LV]])
-
-
-def _turned(
-    cut: npt.NDArray[np.float32], network: Network, turns: int, mirrored: bool
-) -> npt.NDArray[np.float32]:
-    """Return the beliefs of a turned and mirrored form, turned back."""
-    form = np.rot90(cut, turns, (1, 2))
-    back = network.shares(np.ascontiguousarray(form[:, :, ::-1] if mirrored else form))
-    return np.rot90(back[..., ::-1] if mirrored else back, -turns, (2, 3))
 
 
 def _agreement(masks: list[Flags], empty: float) -> float:

@@ -17,7 +17,7 @@ from carna.node.station import Station
 
 _FAILURES: Final = 10  # wrong passwords of an address within the time below; then it must wait
 _FORGET_S: Final = 300.0
-_REMEMBERED: Final = 600.0  # a password that was right is not hashed again for so long
+_REMEMBERED: Final = 60.0  # a password that was right is not hashed again for so long
 SESSION: Final = "carna_session"
 
 
@@ -61,7 +61,7 @@ class Guard:
             raise HTTPException(
                 401, "name, password or token are wrong", {"WWW-Authenticate": 'Basic realm="Carna"'}
             )
-        self._known[given] = (time.time() + min(_REMEMBERED, 60.0), who)
+        self._known[given] = (time.time() + _REMEMBERED, who)
         while len(self._known) > 1000:
             self._known.popitem(last=False)
         return who
